@@ -1,0 +1,64 @@
+"""Putting the parts together for one process: the only place that knows them all."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ledger.credential import Credential
+from ledger.operator import Operator
+from ledger.organisation import Organisation
+from ledger.service import Ledger, RowsOf
+from ledger.settings import Settings
+from ledger.store.datastore import LedgerDatastore
+from ledger.store.embedded import EmbeddedPostgres
+from ledger.store.keys import Keyring
+from ledger.store.log import EventLog
+from ledger.store.recorder import BatchStatistics
+from projections import credential_status, operator_status, organisation_status
+
+INLINE_ROWS: Mapping[type, RowsOf] = {
+    Organisation: organisation_status.rows_of,
+    Operator: operator_status.rows_of,
+    Credential: credential_status.rows_of,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the API, the console and the command line work with."""
+
+    settings: Settings
+    log: EventLog
+    ledger: Ledger
+
+    @property
+    def store(self) -> LedgerDatastore:
+        """The connections that queries read through."""
+        return self.log.datastore
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that secrets are issued and recognised with."""
+        return self.log.keyring
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The conninfo of the PostgreSQL to use: the one that the settings name, or the embedded one, started or joined."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir) as server:
+        yield server.conninfo
+
+
+@contextmanager
+def open_services(
+    settings: Settings, conninfo: str, observe: Callable[[BatchStatistics], None] | None = None
+) -> Iterator[Services]:
+    """The services of one process, on a migrated database. Call after a fork.
+
+    Raises `SettingsError`, `WrongMasterKey`, `MigrationError` and `StoreUnavailable`, each with what to do.
+    """
+    with EventLog(conninfo, settings, Keyring.from_settings(settings), observe) as log:
+        yield Services(settings, log, Ledger(log, INLINE_ROWS))

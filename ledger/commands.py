@@ -1,0 +1,207 @@
+"""Everything the ledger can be asked to do, in the imperative.
+
+Time and randomness arrive inside the command: `context.at` is now, ids and digests were made by the caller
+(`ledger/secrets.py`). Where a command carries values of `ledger/values.py`, they were checked when they were built.
+Nothing here holds a secret: only what is kept of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ledger.events import Context, StoredSecret
+from ledger.values import (
+    AccessLevel,
+    Channel,
+    Description,
+    EmailAddress,
+    Environment,
+    Kind,
+    Label,
+    Login,
+    Mode,
+    Name,
+    Network,
+    PublicId,
+    RevocationReason,
+    Role,
+    Scope,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What every command has: its context and, where the caller insists, the version it decided on.
+
+    `expected_version` is the aggregate's version that the caller saw (If-Match); None leaves it to the ledger, which
+    decides again on the newest state when someone else was faster.
+    """
+
+    context: Context
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterOrganisation(Command):
+    """Register a tenant."""
+
+    organisation_id: UUID
+    name: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameOrganisation(Command):
+    """Change the tenant's name."""
+
+    organisation_id: UUID
+    name: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolOperator(Command):
+    """Give a person or a gateway a token."""
+
+    operator_id: UUID
+    organisation_id: UUID | None
+    name: Name
+    email: EmailAddress | None
+    roles: frozenset[Role]
+    production: bool
+    secret: StoredSecret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOperatorRoles(Command):
+    """Set the operator's roles and its grant for production credentials."""
+
+    operator_id: UUID
+    roles: frozenset[Role]
+    production: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateOperatorToken(Command):
+    """Give the operator a new token; the old one stays good for `overlap`."""
+
+    operator_id: UUID
+    secret: StoredSecret
+    overlap: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveOperator(Command):
+    """Refuse the operator's tokens from now on."""
+
+    operator_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateCredential(Command):
+    """Issue a credential and fix its scopes.
+
+    `login`, `channel` and a `password_hash` are for channel logins; `public_id` is for all other kinds. An imported
+    credential says where it came from.
+    """
+
+    credential_id: UUID
+    organisation_id: UUID
+    account_id: UUID | None = None
+    application_id: UUID | None = None
+    kind: Kind
+    public_id: PublicId | None = None
+    login: Login | None = None
+    mode: Mode
+    environment: Environment | None = None
+    channel: Channel | None = None
+    name: Label | None = None
+    description: Description | None = None
+    contact_email: EmailAddress | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    access_level: AccessLevel
+    scopes: tuple[Scope, ...]
+    catalogue_version: int
+    secret: StoredSecret
+    password_hash: str = field(default="", repr=False)
+    networks: tuple[Network, ...] = ()
+    expires_at: datetime | None = None
+    supersedes: UUID | None = None
+    imported_from: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateSecret(Command):
+    """Give the credential a new secret; the old one stays good for `overlap`, zero for at once."""
+
+    credential_id: UUID
+    secret: StoredSecret
+    password_hash: str = field(default="", repr=False)
+    overlap: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOverlap(Command):
+    """Retire the older of two live secrets early."""
+
+    credential_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeCredential(Command):
+    """Refuse the credential for good: from `effective_at`, or now."""
+
+    credential_id: UUID
+    revocation_reason: RevocationReason = RevocationReason.UNSPECIFIED
+    effective_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspendCredential(Command):
+    """Refuse the credential until it is resumed."""
+
+    credential_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeCredential(Command):
+    """Lift the suspension."""
+
+    credential_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAllowlist(Command):
+    """Set the networks that the credential may be used from; none allows every address."""
+
+    credential_id: UUID
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeCredential(Command):
+    """Change what people call the credential and who answers for it.
+
+    None leaves a value as it is, an empty one clears it.
+    A contact can be replaced, not removed: somebody answers for every credential.
+    """
+
+    credential_id: UUID
+    name: Label | None = None
+    description: Description | None = None
+    contact_email: EmailAddress | None = None
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixScopes(Command):
+    """Fix the scopes a second time: always refused, so that whoever tries is told the rule by the ledger itself."""
+
+    credential_id: UUID
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseCredential(Command):
+    """Destroy the personal data of a revoked credential."""
+
+    credential_id: UUID

@@ -1,0 +1,221 @@
+"""Every way a command or a query can be refused, as one tree.
+
+    LedgerError                        anything Keyledger refuses or cannot do
+    ├── InvalidValue                   the input is not well formed; names the field
+    ├── NotFound                       no such thing, or not the caller's to see
+    ├── Forbidden                      the caller's role or grants do not allow it
+    ├── NotAllowedNow                  well formed, but the state of the thing forbids it
+    │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
+    │   ├── CredentialAlreadySuspended, CredentialNotSuspended
+    │   ├── TwoSecretsLive, NoOverlap, SecretNotRotatable, ScopesAlreadyFixed, NothingChanged
+    │   ├── OperatorRemoved, LastAdministrator
+    │   └── NameAlreadyClaimed, AlreadyExists
+    ├── StaleVersion                   the state moved on from the version the caller expected
+    ├── IdempotencyKeyReused           the same key with another request
+    ├── IdempotencyAnswerExpired       the request was carried out; its answer is no longer kept
+    ├── CommandInFlight                the same key is being carried out right now
+    └── Unavailable                    try again later; nothing is wrong with the request
+        ├── QueueFull                  the bounded queue of commands is full
+        ├── StoreUnavailable           PostgreSQL cannot be reached or cannot write
+        └── OutcomeUnknown             the connection broke at the commit and cannot be resolved
+
+Each has a stable `code`, which clients may depend on. HTTP status codes appear only in `api/problems.py`.
+"""
+
+from typing import ClassVar
+
+
+class LedgerError(Exception):
+    """Base of everything Keyledger refuses; `str(error)` is one sentence for people, free of secrets."""
+
+    code: ClassVar[str] = "ledger_error"
+
+
+class InvalidValue(LedgerError):
+    """A value that must never enter the ledger. `field` says which (dotted for nested ones), `reason` why."""
+
+    code = "invalid_value"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class NotFound(LedgerError):
+    """No such thing, or one of another tenant: the two must look alike."""
+
+    code = "not_found"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"no such {what}")
+        self.what = what
+
+
+class Forbidden(LedgerError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
+class NotAllowedNow(LedgerError):
+    """The request is well formed; the state of what it is about forbids it."""
+
+    code = "not_allowed_now"
+
+
+class CredentialRevoked(NotAllowedNow):
+    """Revocation is final."""
+
+    code = "credential_revoked"
+
+
+class CredentialErased(NotAllowedNow):
+    """The personal data of this credential was destroyed; it only has a history now."""
+
+    code = "credential_erased"
+
+
+class CredentialNotRevoked(NotAllowedNow):
+    """Only what no longer admits anyone can be erased."""
+
+    code = "credential_not_revoked"
+
+
+class CredentialExpired(NotAllowedNow):
+    """The credential's own expiry has passed."""
+
+    code = "credential_expired"
+
+
+class CredentialAlreadySuspended(NotAllowedNow):
+    """It is suspended already."""
+
+    code = "credential_already_suspended"
+
+
+class CredentialNotSuspended(NotAllowedNow):
+    """There is no suspension to end."""
+
+    code = "credential_not_suspended"
+
+
+class TwoSecretsLive(NotAllowedNow):
+    """A rotation is under way: end its overlap before the next."""
+
+    code = "two_secrets_live"
+
+
+class NoOverlap(NotAllowedNow):
+    """There is no older secret left to retire."""
+
+    code = "no_overlap"
+
+
+class ScopesAlreadyFixed(NotAllowedNow):
+    """Scopes are fixed once, at creation."""
+
+    code = "scopes_already_fixed"
+
+
+class NothingChanged(NotAllowedNow):
+    """The command would record an event that says nothing."""
+
+    code = "nothing_changed"
+
+
+class OperatorRemoved(NotAllowedNow):
+    """The operator was removed; enrol another."""
+
+    code = "operator_removed"
+
+
+class LastAdministrator(NotAllowedNow):
+    """The installation would be left without an administrator."""
+
+    code = "last_administrator"
+
+
+class NameAlreadyClaimed(NotAllowedNow):
+    """Someone was first: a login on a channel, a public identifier, an imported digest.
+
+    `claim` is the kind of name; the name itself is not repeated.
+    """
+
+    code = "name_already_claimed"
+
+    def __init__(self, claim: str) -> None:
+        super().__init__(f"this {claim} is already taken")
+        self.claim = claim
+
+
+class LoginAlreadyClaimed(NameAlreadyClaimed):
+    """The login is taken on its channel, across the installation."""
+
+    code = "login_already_claimed"
+
+
+class AlreadyExists(NotAllowedNow):
+    """A thing with this id exists."""
+
+    code = "already_exists"
+
+
+class StaleVersion(LedgerError):
+    """The aggregate is at another version than the caller expected."""
+
+    code = "stale_version"
+
+    def __init__(self, expected: int, current: int | None = None) -> None:
+        at = "" if current is None else f", it is at {current}"
+        super().__init__(f"expected version {expected}{at}: read it again and decide anew")
+        self.expected = expected
+        self.current = current
+
+
+class IdempotencyKeyReused(LedgerError):
+    """The Idempotency-Key was used with another request body."""
+
+    code = "idempotency_key_reused"
+
+
+class IdempotencyAnswerExpired(LedgerError):
+    """The command was recorded; the copy of its answer lived ten minutes and is gone."""
+
+    code = "idempotency_answer_expired"
+
+
+class CommandInFlight(LedgerError):
+    """The first request with this Idempotency-Key has not been answered yet."""
+
+    code = "command_in_flight"
+
+
+class Unavailable(LedgerError):
+    """The service cannot answer now. `retry_after_seconds` is a hint."""
+
+    code = "unavailable"
+    retry_after_seconds: ClassVar[int] = 1
+
+
+class QueueFull(Unavailable):
+    """More commands wait than the bound allows."""
+
+    code = "queue_full"
+
+
+class StoreUnavailable(Unavailable):
+    """PostgreSQL cannot be reached, cannot write, or took longer than its timeout."""
+
+    code = "store_unavailable"
+    retry_after_seconds = 2
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke while committing: the command may or may not have been recorded.
+
+    A retry with the same Idempotency-Key finds out, and records it at most once.
+    """
+
+    code = "outcome_unknown"
+    retry_after_seconds = 2

@@ -1,0 +1,285 @@
+"""Every event the ledger can hold: what happened, in the past tense.
+
+Events are the truth and never change: new fields go last with a default, or the event gets a new VERSION and an upcast
+(`ledger/store/upcasts.py`). An event's docstring is its public documentation. Fields named in PERSONAL hold data about
+people; the store seals them under a key of their own aggregate, and they read as "" or () once that key is destroyed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from ledger.values import AccessLevel, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who did it, through what, why, for which request and when. Part of every event.
+
+    `at` is UTC. `actor` is `operator:<id>`, `command_line:<user of the operating system>`, `holder` (whoever presented
+    the secret) or `system`. `request_id` ties the event to a request's log lines; `address` is where it came from.
+    """
+
+    at: datetime
+    actor: str
+    via: Via
+    request_id: str = ""
+    reason: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """One version of a secret, as it is kept: never the secret itself.
+
+    `algorithm` is `hmac-sha256` (a generated secret), `hmac-sha256/sha256` (an imported SHA-256 digest, digested again)
+    or `argon2id` (a chosen password, whose hash is sealed in the event's `password_hash`). `digest` is lower-case hex,
+    `key_id` names the digest key, `hint` is the secret's last four characters (empty for chosen passwords).
+    """
+
+    version: int
+    algorithm: str
+    key_id: str
+    digest: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What every event has: a topic and version of its shape, and the context it happened in."""
+
+    TOPIC: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+    PERSONAL: ClassVar[tuple[str, ...]] = ()
+
+    context: Context
+
+
+# --- organisations ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationRegistered(Event):
+    """An organisation, the tenant that everything else belongs to, was registered."""
+
+    TOPIC: ClassVar[str] = "organisation.registered"
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationRenamed(Event):
+    """The organisation's name was changed."""
+
+    TOPIC: ClassVar[str] = "organisation.renamed"
+
+    name: str
+
+
+# --- operators -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEnrolled(Event):
+    """A person or a gateway was given a token to use the service with.
+
+    `organisation_id` is the one organisation it may see, or None for all; `production` allows live credentials.
+    """
+
+    TOPIC: ClassVar[str] = "operator.enrolled"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("name", "email")
+
+    name: str
+    email: str
+    organisation_id: UUID | None
+    roles: tuple[Role, ...]
+    production: bool
+    secret: StoredSecret
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRolesChanged(Event):
+    """The operator's roles or its grant for production credentials were changed; these are the new ones, whole."""
+
+    TOPIC: ClassVar[str] = "operator.roles_changed"
+
+    roles: tuple[Role, ...]
+    production: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTokenRotated(Event):
+    """The operator has a new token. The one before is good until `previous_expires_at`."""
+
+    TOPIC: ClassVar[str] = "operator.token_rotated"
+
+    secret: StoredSecret
+    previous_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRemoved(Event):
+    """The operator's tokens are refused from now on."""
+
+    TOPIC: ClassVar[str] = "operator.removed"
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialCreated(Event):
+    """A credential was issued, with its first secret.
+
+    `public_id` is its public identifier; a channel login has its `login` instead, which is personal. `imported_from`
+    names the system that an imported credential came from. `supersedes` is the credential that this one replaces.
+    """
+
+    TOPIC: ClassVar[str] = "credential.created"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("contact_email", "login", "password_hash")
+
+    organisation_id: UUID
+    account_id: UUID | None
+    application_id: UUID | None
+    kind: Kind
+    public_id: str
+    login: str
+    mode: Mode
+    environment: Environment | None
+    channel: Channel | None
+    name: str
+    description: str
+    contact_email: str
+    labels: Mapping[str, str]
+    access_level: AccessLevel
+    secret: StoredSecret
+    password_hash: str
+    expires_at: datetime | None
+    supersedes: UUID | None
+    imported_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialScopesFixed(Event):
+    """The credential's scopes were fixed, in the same commit as its creation and for good.
+
+    `scopes` are the expanded ones, sorted; `catalogue_version` says which catalogue they were chosen from.
+    """
+
+    TOPIC: ClassVar[str] = "credential.scopes_fixed"
+
+    scopes: tuple[str, ...]
+    catalogue_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialWhitelisted(Event):
+    """The networks that the credential may be used from were set; this is the whole list, empty for any address."""
+
+    TOPIC: ClassVar[str] = "credential.whitelisted"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("networks",)
+
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRotated(Event):
+    """The credential has a new secret. The one before is good until `previous_expires_at` (now, for no overlap)."""
+
+    TOPIC: ClassVar[str] = "credential.rotated"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("password_hash",)
+
+    secret: StoredSecret
+    password_hash: str
+    previous_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialOverlapEnded(Event):
+    """The older secret was retired before its overlap was over."""
+
+    TOPIC: ClassVar[str] = "credential.overlap_ended"
+
+    retired_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRevoked(Event):
+    """The credential is refused from `effective_at` on, for good."""
+
+    TOPIC: ClassVar[str] = "credential.revoked"
+
+    revocation_reason: RevocationReason
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSuspended(Event):
+    """The credential is refused until it is resumed."""
+
+    TOPIC: ClassVar[str] = "credential.suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialResumed(Event):
+    """The suspension was lifted."""
+
+    TOPIC: ClassVar[str] = "credential.resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialDescribed(Event):
+    """What people call the credential and who answers for it was changed; these are the new values, whole."""
+
+    TOPIC: ClassVar[str] = "credential.described"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("contact_email",)
+
+    name: str
+    description: str
+    contact_email: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialErased(Event):
+    """The credential's personal data was destroyed. Its events stay as they are, with the sealed fields unreadable."""
+
+    TOPIC: ClassVar[str] = "credential.erased"
+
+
+EVENTS: tuple[type[Event], ...] = (
+    OrganisationRegistered,
+    OrganisationRenamed,
+    OperatorEnrolled,
+    OperatorRolesChanged,
+    OperatorTokenRotated,
+    OperatorRemoved,
+    CredentialCreated,
+    CredentialScopesFixed,
+    CredentialWhitelisted,
+    CredentialRotated,
+    CredentialOverlapEnded,
+    CredentialRevoked,
+    CredentialSuspended,
+    CredentialResumed,
+    CredentialDescribed,
+    CredentialErased,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event in its place: in the history of its aggregate, and in the log.
+
+    `aggregate_version` counts the aggregate's own events from 1; `position` is the place in the whole log, from 1 and
+    without gaps, and 0 where the event has not been committed yet. `organisation_id` is None for what concerns the
+    installation and no tenant.
+    """
+
+    aggregate_id: UUID
+    aggregate_version: int
+    organisation_id: UUID | None
+    event: Event
+    position: int = 0

@@ -1,0 +1,44 @@
+"""The tenant: its state, how events change it, and what may be decided on it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from ledger.commands import RegisterOrganisation, RenameOrganisation
+from ledger.errors import AlreadyExists, NothingChanged
+from ledger.events import Event, OrganisationRegistered, OrganisationRenamed, Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A tenant as its events left it."""
+
+    id: UUID
+    name: str
+    registered_at: datetime
+    version: int
+
+
+def evolve(state: Organisation | None, recorded: Recorded) -> Organisation:
+    """The state after one more event."""
+    event, version = recorded.event, recorded.aggregate_version
+    match event:
+        case OrganisationRegistered():
+            return Organisation(recorded.aggregate_id, event.name, event.context.at, version)
+        case OrganisationRenamed() if state is not None:
+            return replace(state, name=event.name, version=version)
+    raise TypeError(f"an organisation has no branch for {type(event).__name__} in its state")
+
+
+def register_organisation(state: Organisation | None, command: RegisterOrganisation) -> list[Event]:
+    """A new tenant."""
+    if state is not None:
+        raise AlreadyExists("an organisation with this id exists")
+    return [OrganisationRegistered(command.context, command.name)]
+
+
+def rename_organisation(state: Organisation, command: RenameOrganisation) -> list[Event]:
+    """Another name for the tenant."""
+    if command.name == state.name:
+        raise NothingChanged("the organisation has this name already")
+    return [OrganisationRenamed(command.context, command.name)]

@@ -1,0 +1,205 @@
+"""Secrets: generating, formatting, checksumming, digesting and comparing them. Nothing here stores or logs one.
+
+A generated secret reads `kl_<kind>_<mode>_` + 30 base62 characters (178 bits) + 6 base62 characters of the CRC-32 of
+those thirty, the scheme of GitHub's tokens. One regular expression (`SECRET_PATTERN`) finds them in code and logs, and
+a mistyped one is refused before any look-up.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets as entropy
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from threading import BoundedSemaphore
+from typing import Literal
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type
+from zxcvbn import zxcvbn
+
+from ledger.errors import InvalidValue, QueueFull
+from ledger.events import StoredSecret
+from ledger.values import PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Kind, Mode
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+RANDOM_CHARS = 30
+CHECKSUM_CHARS = 6
+HINT_CHARS = 4
+SECRET_CHARS_MAX = PASSWORD_BYTES_MAX  # what is longer was never issued here
+
+Holder = Kind | Literal["operator"]
+
+SECRET_PATTERN = r"kl_(?:api_key|oauth_client|key_pair|channel_login|operator)_(?:live|test)_[0-9A-Za-z]{36}"  # noqa: S105 - the shape of one
+_SECRET = re.compile(SECRET_PATTERN)
+
+HMAC_SHA256 = "hmac-sha256"
+HMAC_OF_SHA256 = "hmac-sha256/sha256"
+ARGON2ID = "argon2id"
+
+PUBLIC_ID_PREFIXES: Mapping[Kind, str] = {
+    Kind.API_KEY: "ak",
+    Kind.OAUTH_CLIENT: "client",
+    Kind.KEY_PAIR: "pk",
+    Kind.CHANNEL_LOGIN: "login",
+}
+PUBLIC_ID_RANDOM_CHARS = 22  # 131 bits: no two installations ever make the same one
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedSecret:
+    """A secret on its one way out: `plaintext` goes into the answer, `stored` and `password_hash` into the command."""
+
+    plaintext: str = field(repr=False)
+    stored: StoredSecret
+    password_hash: str = field(default="", repr=False)
+
+
+def format_secret(holder: Holder, mode: Mode, random: str) -> str:
+    """The secret that carries these thirty random base62 characters."""
+    return f"kl_{holder}_{mode}_{random}{checksum(random)}"
+
+
+def checksum(random: str) -> str:
+    """CRC-32 of the characters, in base62, left-padded with zeros to six characters."""
+    value = zlib.crc32(random.encode())
+    digits = ""
+    while value:
+        value, digit = divmod(value, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits.rjust(CHECKSUM_CHARS, ALPHABET[0])
+
+
+def claims_our_format(presented: str) -> bool:
+    """Whether the text sets out to be one of our secrets, well formed or not."""
+    return presented.startswith("kl_")
+
+
+def well_formed(presented: str) -> bool:
+    """Whether the text has our format and its checksum is right; a wrong one was never issued."""
+    if not _SECRET.fullmatch(presented):
+        return False
+    random = presented[-RANDOM_CHARS - CHECKSUM_CHARS : -CHECKSUM_CHARS]
+    return checksum(random) == presented[-CHECKSUM_CHARS:]
+
+
+def random_text(chars: int) -> str:
+    """Characters of the alphabet from the operating system's generator."""
+    return "".join(entropy.choice(ALPHABET) for _ in range(chars))
+
+
+def new_public_id(kind: Kind, mode: Mode) -> str:
+    """A public identifier: safe in configuration and logs, told from a secret by its prefix."""
+    return f"{PUBLIC_ID_PREFIXES[kind]}_{mode}_{random_text(PUBLIC_ID_RANDOM_CHARS)}"
+
+
+class DigestKeys:
+    """The keys that generated secrets are digested under: a current one, and retired ones that still verify.
+
+    A digest is HMAC-SHA256 (RFC 2104): with 178 bits of entropy in the secret no slow hash is needed, and without the
+    key, which is not in the database, a stolen table cannot even confirm a guess.
+    """
+
+    def __init__(self, current: str, keys: Mapping[str, bytes]) -> None:
+        self.current = current
+        self._keys = dict(keys)
+
+    def __repr__(self) -> str:
+        return f"DigestKeys(current={self.current!r}, {len(self._keys)} keys)"
+
+    def issue(self, holder: Holder, mode: Mode) -> IssuedSecret:
+        """A new random secret for a holder."""
+        plaintext = format_secret(holder, mode, random_text(RANDOM_CHARS))
+        stored = StoredSecret(
+            1, HMAC_SHA256, self.current, self._digest(self.current, plaintext), plaintext[-HINT_CHARS:]
+        )
+        return IssuedSecret(plaintext, stored)
+
+    def adopt(self, sha256_hex: str, hint: str = "") -> StoredSecret:
+        """What is kept of a secret whose SHA-256 another system kept: the digest of that digest."""
+        if not re.fullmatch("[0-9a-f]{64}", sha256_hex):
+            raise InvalidValue("sha256", "is not 64 lower-case hexadecimal digits")
+        return StoredSecret(1, HMAC_OF_SHA256, self.current, self._digest(self.current, sha256_hex), hint)
+
+    def candidates(self, presented: str) -> list[str]:
+        """Every digest under which this secret could be kept, for one look-up. Bounded by the number of keys."""
+        if not claims_our_format(presented):
+            presented = hashlib.sha256(presented.encode()).hexdigest()
+        return [self._digest(key_id, presented) for key_id in self._keys]
+
+    def _digest(self, key_id: str, text: str) -> str:
+        return hmac.digest(self._keys[key_id], text.encode(), "sha256").hex()
+
+
+def same_digest(stored: str, candidates: Sequence[str]) -> bool:
+    """Whether `stored` is among the candidates, in time that does not depend on where they differ."""
+    equal = False
+    for candidate in candidates:
+        equal |= hmac.compare_digest(stored, candidate)
+    return equal
+
+
+# --- chosen passwords ------------------------------------------------------------------------------------------------
+
+# RFC 9106 section 4 and OWASP's floor: 19 MiB, two passes, one lane.
+_ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+# At most so many hashes at once in a process: each takes 19 MiB and a core for some 20 ms.
+_ARGON2_SLOTS = BoundedSemaphore(4)
+# A queue for a slot longer than this is an attack or an outage; the caller is told to come back.
+_ARGON2_WAIT_SECONDS = 2.0
+
+
+def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
+    """What is kept of a password that its user chose.
+
+    `about` are words that must not be the password (login, organisation). Raises `InvalidValue` with the reason for
+    one that is too short, too long or easily guessed (NIST SP 800-63B-4 section 3.1.1.2: length and a blocklist, no
+    composition rules).
+    """
+    if len(password) < PASSWORD_CHARS_MIN:
+        raise InvalidValue("secret", f"is shorter than {PASSWORD_CHARS_MIN} characters")
+    if len(password.encode(errors="surrogatepass")) > PASSWORD_BYTES_MAX:
+        raise InvalidValue("secret", f"is longer than {PASSWORD_BYTES_MAX} bytes")
+    if not password.isprintable():
+        raise InvalidValue("secret", "holds control characters")
+    if claims_our_format(password):
+        raise InvalidValue("secret", "begins with kl_, which marks generated secrets")
+    # The estimate reads the first 72 characters: its cost grows with the length, and what follows only adds strength.
+    estimate = zxcvbn(password[:72], user_inputs=list(about))
+    if estimate["score"] < 3:  # of 4: "safely unguessable, moderate protection from offline guessing"
+        why = estimate["feedback"]["warning"] or "it follows a common pattern"
+        raise InvalidValue("secret", f"is easily guessed: {why.rstrip('.').lower()}")
+    with _argon2_slot():
+        password_hash = _ARGON2.hash(password)
+    return IssuedSecret(password, StoredSecret(1, ARGON2ID, "", ""), password_hash)
+
+
+def password_matches(password_hash: str, password: str) -> bool:
+    """Whether the password is the one that was hashed."""
+    with _argon2_slot():
+        try:
+            return _ARGON2.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def spend_password_work(password: str) -> None:
+    """Take as long as checking a password does, so that an unknown login cannot be told by the clock."""
+    password_matches(_unmatchable_hash(), password)
+
+
+@cache
+def _unmatchable_hash() -> str:
+    return _ARGON2.hash(entropy.token_bytes(32))
+
+
+class _argon2_slot:  # noqa: N801 - used as a verb
+    def __enter__(self) -> None:
+        if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
+            raise QueueFull("too many passwords are being checked")
+
+    def __exit__(self, *_: object) -> None:
+        _ARGON2_SLOTS.release()

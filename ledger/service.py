@@ -1,0 +1,224 @@
+"""The one door for writing: `Ledger.handle(command)`.
+
+A command is routed by a literal table to its aggregate's fold and its decide function. What is decided is recorded in
+one transaction with the rows of the inline views; then, and only then, the caller has a receipt.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger import credential, operator, organisation
+from ledger.commands import (
+    ChangeOperatorRoles,
+    Command,
+    CreateCredential,
+    DescribeCredential,
+    EndOverlap,
+    EnrolOperator,
+    EraseCredential,
+    FixScopes,
+    RegisterOrganisation,
+    RemoveOperator,
+    RenameOrganisation,
+    ResumeCredential,
+    RevokeCredential,
+    RotateOperatorToken,
+    RotateSecret,
+    SetAllowlist,
+    SuspendCredential,
+)
+from ledger.errors import NotFound, StaleVersion
+from ledger.events import CredentialErased, Event, Recorded
+from ledger.store.keys import DataKey, WrappedKey
+from ledger.store.log import EventLog, placed
+from ledger.store.recorder import Append, IdempotencyEntry, InlineTable, Row
+
+# How often a command is decided anew because someone else was faster. Each time somebody did get through, so this many
+# losses in a row mean a load on one aggregate that waiting would not cure.
+ATTEMPTS_MAX = 8
+
+State = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """How one kind of aggregate is named, folded and identified in its commands."""
+
+    name: str
+    evolve: Callable[[Any, Recorded], State]
+    id_field: str
+    organisation_of: Callable[[Any], UUID | None]
+    has_personal_data: bool
+
+
+ORGANISATION = Aggregate("organisation", organisation.evolve, "organisation_id", lambda state: state.id, False)
+OPERATOR = Aggregate("operator", operator.evolve, "operator_id", lambda state: state.organisation_id, True)
+CREDENTIAL = Aggregate("credential", credential.evolve, "credential_id", lambda state: state.organisation_id, True)
+
+# For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
+ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
+    RegisterOrganisation: (ORGANISATION, organisation.register_organisation, True),
+    RenameOrganisation: (ORGANISATION, organisation.rename_organisation, False),
+    EnrolOperator: (OPERATOR, operator.enrol_operator, True),
+    ChangeOperatorRoles: (OPERATOR, operator.change_operator_roles, False),
+    RotateOperatorToken: (OPERATOR, operator.rotate_operator_token, False),
+    RemoveOperator: (OPERATOR, operator.remove_operator, False),
+    CreateCredential: (CREDENTIAL, credential.create_credential, True),
+    FixScopes: (CREDENTIAL, credential.fix_scopes, False),
+    RotateSecret: (CREDENTIAL, credential.rotate_secret, False),
+    EndOverlap: (CREDENTIAL, credential.end_overlap, False),
+    RevokeCredential: (CREDENTIAL, credential.revoke_credential, False),
+    SuspendCredential: (CREDENTIAL, credential.suspend_credential, False),
+    ResumeCredential: (CREDENTIAL, credential.resume_credential, False),
+    SetAllowlist: (CREDENTIAL, credential.set_allowlist, False),
+    DescribeCredential: (CREDENTIAL, credential.describe_credential, False),
+    EraseCredential: (CREDENTIAL, credential.erase_credential, False),
+}
+
+RowsOf = Callable[[Any], Mapping[InlineTable, Sequence[Row]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a command was recorded: the aggregate's id and version, the newest event's position in the log.
+
+    `state` is the aggregate as the command left it, `recorded` the command's own events in their places.
+    """
+
+    id: UUID
+    version: int
+    position: int
+    state: Any
+    recorded: Sequence[Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """What to remember of the request under its Idempotency-Key.
+
+    `answer` makes the bytes to give to a retry from the state the command leaves; they are sealed before they are kept.
+    """
+
+    actor: str
+    key: str
+    fingerprint: bytes
+    answer: Callable[[State], bytes]
+
+
+class Ledger:
+    """Handles commands for one process. `inline` names, for each type of state, the views written with its events."""
+
+    def __init__(self, log: EventLog, inline: Mapping[type, RowsOf]) -> None:
+        self.log = log
+        self._inline = inline
+        self._organisations: set[UUID] = set()
+
+    def handle(self, command: Command, idempotency: Idempotency | None = None) -> Receipt:
+        """Decide on a command and record what was decided.
+
+        Raises `NotFound`, whatever the decide function refuses (`NotAllowedNow`, `InvalidValue`), `StaleVersion` where
+        the caller expected another version, and what `LedgerRecorder.append` raises.
+        """
+        aggregate, decide, begins = ROUTES[type(command)]
+        aggregate_id: UUID = getattr(command, aggregate.id_field)
+        self._check_tenant(command)
+        losses = 0
+        while True:
+            # A new aggregate's id is fresh: looking for its history would find nothing.
+            history: list[Recorded] | None = [] if begins and not losses else None
+            state, data_key = self._fold(aggregate, aggregate_id, history)
+            if state is None and not begins:
+                raise NotFound(aggregate.name)
+            version = 0 if state is None else state.version
+            if command.expected_version is not None and command.expected_version != version:
+                raise StaleVersion(command.expected_version, version)
+            events = decide(state, command)
+            try:
+                return self._record(aggregate, aggregate_id, state, data_key, events, idempotency)
+            except StaleVersion:
+                losses += 1
+                if command.expected_version is not None or losses == ATTEMPTS_MAX:
+                    raise
+
+    def load(self, aggregate: Aggregate, aggregate_id: UUID) -> State:
+        """The aggregate as its events leave it; `NotFound` where there is none."""
+        state, _ = self._fold(aggregate, aggregate_id, None)
+        if state is None:
+            raise NotFound(aggregate.name)
+        return state
+
+    def _fold(
+        self, aggregate: Aggregate, aggregate_id: UUID, known: Sequence[Recorded] | None
+    ) -> tuple[State, DataKey | None]:
+        if known is not None:
+            return None, None
+        history = self.log.history(aggregate_id)
+        if history.recorded and not history.recorded[0].event.TOPIC.startswith(f"{aggregate.name}."):
+            return None, None  # the id of another kind of thing
+        state = None
+        for recorded in history.recorded:
+            state = aggregate.evolve(state, recorded)
+        return state, history.data_key
+
+    def _check_tenant(self, command: Command) -> None:
+        """A credential or an operator belongs to an organisation that exists. Organisations never cease to."""
+        if not isinstance(command, CreateCredential | EnrolOperator) or command.organisation_id is None:
+            return
+        if command.organisation_id not in self._organisations:
+            self.load(ORGANISATION, command.organisation_id)
+            if len(self._organisations) >= 100_000:  # some ten megabytes; forgetting costs one look-up each
+                self._organisations.clear()
+            self._organisations.add(command.organisation_id)
+
+    def _record(
+        self,
+        aggregate: Aggregate,
+        aggregate_id: UUID,
+        state: State,
+        data_key: DataKey | None,
+        events: Sequence[Event],
+        idempotency: Idempotency | None,
+    ) -> Receipt:
+        version = 0 if state is None else state.version
+        wrapped: WrappedKey | None = None
+        if state is None and aggregate.has_personal_data:
+            data_key, wrapped = self.log.keyring.new_data_key(aggregate_id)
+        recorded = []
+        organisation_id = None if state is None else aggregate.organisation_of(state)
+        for number, event in enumerate(events, version + 1):
+            if state is None:
+                organisation_id = aggregate.organisation_of(
+                    aggregate.evolve(None, Recorded(aggregate_id, number, None, event))
+                )
+            recorded.append(Recorded(aggregate_id, number, organisation_id, event))
+            state = aggregate.evolve(state, recorded[-1])
+        positions = self.log.append(
+            Append(
+                self.log.stored(recorded, data_key),
+                organisation_id,
+                claims=[claim for event in events for claim in credential.claims_of(event)],
+                releases_claims=any(map(credential.releases_claims, events)),
+                data_key=wrapped,
+                destroys_data_key=any(isinstance(event, CredentialErased) for event in events),
+                idempotency=self._entry(idempotency, state),
+                rows=self._inline[type(state)](state),
+            )
+        )
+        return Receipt(aggregate_id, state.version, positions[-1], state, placed(recorded, positions))
+
+    def _entry(self, idempotency: Idempotency | None, state: State) -> IdempotencyEntry | None:
+        if idempotency is None:
+            return None
+        associated = f"{idempotency.actor}\n{idempotency.key}".encode()
+        sealed = self.log.keyring.seal_answer(idempotency.answer(state), associated)
+        return IdempotencyEntry(idempotency.actor, idempotency.key, idempotency.fingerprint, sealed)
+
+
+def fold(aggregate: Aggregate, recorded: Sequence[Recorded]) -> State:
+    """The state that some history leaves."""
+    state = None
+    for one in recorded:
+        state = aggregate.evolve(state, one)
+    return state

@@ -1,0 +1,144 @@
+"""One frozen Settings, read from the environment: every variable the service knows, with its meaning and bounds."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from ledger.values import AnyNetwork
+
+PREFIX = "KEYLEDGER_"
+DATA_DIR = Path(".keyledger")
+
+
+class SettingsError(Exception):
+    """A variable of the environment is wrong; the message names it and says what is expected."""
+
+
+def _setting(default: Any, meaning: str, **more: Any) -> Any:
+    return field(default=default, metadata={"meaning": meaning}, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process runs. Each field is the variable KEYLEDGER_<FIELD>; times are seconds unless the name says else.
+
+    `database_url`, `master_key` and `bootstrap_token` may also come from a file named by KEYLEDGER_<FIELD>_FILE, as
+    container secrets do.
+    """
+
+    database_url: str = _setting("", "libpq URL of a PostgreSQL 15 or later; empty starts the embedded one", repr=False)
+    data_dir: Path = _setting(DATA_DIR, "where the embedded PostgreSQL and the master key live")  # noqa: RUF009
+    schema: str = _setting("keyledger", "the PostgreSQL schema that holds this log; one schema is one ledger")
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8080, "port to listen on, 1 to 65535")
+    workers: int = _setting(1, "worker processes that serve HTTP, 1 to 64")
+    threads: int = _setting(32, "threads in each worker, 1 to 256: as many commands can share one commit")
+    projector: bool = _setting(True, "whether the serving process also runs the projector")
+    master_key: str = _setting("", "base64 of 32 random bytes, one key a line, the current one first", repr=False)
+    bootstrap_token: str = _setting("", "token of the first administrator; generated where left empty", repr=False)
+    pool_size_max: int = _setting(8, "PostgreSQL connections a process may hold, 3 to 100")
+    commit_batch_max: int = _setting(256, "commands that one commit may carry, 1 to 1000")
+    commit_queue_max: int = _setting(2048, "commands that may wait for a commit before 503, 1 to 100000")
+    statement_timeout: float = _setting(15.0, "longest a statement may run")
+    lock_timeout: float = _setting(5.0, "longest a statement may wait for a lock")
+    connect_timeout: float = _setting(5.0, "longest to wait for a connection")
+    projection_poll: float = _setting(1.0, "longest a projection sleeps without a notification")
+    projection_lag_max: float = _setting(30.0, "lag of a projection after which /readyz says not ready")
+    usage_flush: float = _setting(5.0, "how often last-used times are written; a crash loses at most this much")
+    rotation_days: int = _setting(90, "days after which a secret's rotation is due")
+    body_bytes_max: int = _setting(65_536, "largest request body that is read")
+    trusted_proxies: tuple[AnyNetwork, ...] = _setting((), "comma-separated networks whose X-Forwarded-For is believed")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("port", 1, 65_535),
+            ("workers", 1, 64),
+            ("threads", 1, 256),
+            ("pool_size_max", 3, 100),
+            ("commit_batch_max", 1, 1_000),
+            ("commit_queue_max", 1, 100_000),
+            ("statement_timeout", 0.1, 3_600),
+            ("lock_timeout", 0.1, 3_600),
+            ("connect_timeout", 0.1, 300),
+            ("projection_poll", 0.05, 60),
+            ("projection_lag_max", 1, 86_400),
+            ("usage_flush", 0.1, 3_600),
+            ("rotation_days", 1, 3_660),
+            ("body_bytes_max", 1_024, 10_485_760),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise SettingsError(f"{PREFIX}{name.upper()} must lie between {low} and {high}")
+        if not (
+            self.schema.isidentifier() and self.schema.isascii() and self.schema.islower() and len(self.schema) < 40
+        ):
+            raise SettingsError(f"{PREFIX}SCHEMA must be a lower-case identifier of fewer than 40 characters")
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise SettingsError(f"{PREFIX}LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def master_key_file(self) -> Path:
+        """Where `make run` keeps the master key it makes."""
+        return self.data_dir / "master.key"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the variables describe.
+
+    Raises `SettingsError` for an unknown KEYLEDGER_ variable (most likely a typing error that would otherwise be
+    silently ignored) and for a value that cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
+    from_files = {f"{PREFIX}{name}_FILE" for name in ("DATABASE_URL", "MASTER_KEY", "BOOTSTRAP_TOKEN")}
+    values: dict[str, Any] = {}
+    for given, content in environment.items():
+        variable, text = given, content
+        if not given.startswith(PREFIX):
+            continue
+        if given in from_files:
+            variable, text = given.removesuffix("_FILE"), _read(given, content)
+            if variable in environment:
+                raise SettingsError(f"set {variable} or {given}, not both")
+        if variable not in known:
+            raise SettingsError(f"{variable} is not a setting; see README.md for those there are")
+        setting = known[variable]
+        values[setting.name] = _parse(variable, text, setting.default)
+    return Settings(**values)
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable} names a file that cannot be read: {error}") from None
+
+
+def _parse(variable: str, text: str, default: object) -> object:
+    """The text as a value of the default's type."""
+    text = text.strip()
+    try:
+        match default:
+            case bool():
+                return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+            case int():
+                return int(text)
+            case float():
+                return float(text)
+            case Path():
+                return Path(text).expanduser()
+            case tuple():
+                return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+            case _:
+                return text
+    except (ValueError, KeyError):
+        expected = {
+            bool: "yes or no",
+            int: "a whole number",
+            float: "a number",
+            tuple: "networks like 10.0.0.0/8",
+        }
+        raise SettingsError(f"{variable} must be {expected.get(type(default), 'a text')}") from None

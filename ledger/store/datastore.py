@@ -1,0 +1,113 @@
+"""The connections of one process to one ledger: a bounded pool over the eventsourcing library's datastore."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from psycopg import sql
+from psycopg.rows import TupleRow, dict_row, tuple_row
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+from ledger.errors import StoreUnavailable
+from ledger.settings import Settings
+
+Params = Sequence[Any] | Mapping[str, Any]
+
+# A transaction that does nothing for this long belongs to a process that hangs; its locks must not outlive it.
+IDLE_IN_TRANSACTION_SECONDS = 10
+
+
+class LedgerDatastore(PostgresDatastore):
+    """Pooled connections in autocommit, with the ledger's schema first in their search path and every wait bounded.
+
+    The library's datastore takes a host, a port and a password apart; this one takes any conninfo, so that TLS and
+    every other libpq setting holds. Build it after a fork.
+    """
+
+    def __init__(self, conninfo: str, settings: Settings) -> None:
+        super().__init__("", "", 0, "", "", schema=settings.schema, originator_id_type="uuid")
+        self.conninfo = psycopg.conninfo.make_conninfo(conninfo, connect_timeout=max(2, int(settings.connect_timeout)))
+        self.on_notice: Callable[[psycopg.errors.Diagnostic], None] = lambda _: None
+        self._session = session_settings(settings)
+        self.pool = ConnectionPool(
+            self.conninfo,
+            connection_class=psycopg.Connection[Any],
+            kwargs={"row_factory": dict_row, "autocommit": True, "application_name": "keyledger"},
+            min_size=1,
+            max_size=settings.pool_size_max,
+            # More waiting than this means the answers would come after their callers gave up.
+            max_waiting=settings.threads * 4,
+            timeout=settings.connect_timeout,
+            configure=self._configure,
+            open=False,
+            name="keyledger",
+        )
+
+    def _configure(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(self._session)
+        connection.add_notice_handler(lambda notice: self.on_notice(notice))  # noqa: PLW0108 - set later
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of its own, outside the pool, set up like the others (for listening and long reads)."""
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True, application_name="keyledger")
+            self._configure(connection)
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable("PostgreSQL cannot be reached") from error
+        return connection
+
+    def rows(self, query: str, params: Params = ()) -> list[dict[str, Any]]:
+        """All rows of a query of ours, as dictionaries. A database that cannot answer raises `StoreUnavailable`."""
+        with unavailable_as_such():
+            self.pool.open()
+            with self.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+                cursor.execute(query, params, prepare=True)
+                return cursor.fetchall()
+
+    def row(self, query: str, params: Params = ()) -> dict[str, Any] | None:
+        """The first row of a query of ours, or None."""
+        return next(iter(self.rows(query, params)), None)
+
+    @contextmanager
+    def cursor_of_tuples(self) -> Iterator[psycopg.Cursor[TupleRow]]:
+        """A cursor of a pooled connection in autocommit. A database that cannot answer raises `StoreUnavailable`."""
+        with unavailable_as_such():
+            self.pool.open()
+            with self.pool.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+                yield cursor
+
+
+def session_settings(settings: Settings) -> sql.Composed:
+    """What every session begins with. Server-side timeouts end what a client cannot."""
+    return sql.SQL(
+        "SET search_path TO {schema}, public; SET timezone TO 'UTC'; "
+        "SET statement_timeout TO {statement}; SET lock_timeout TO {lock}; "
+        "SET idle_in_transaction_session_timeout TO {idle}"
+    ).format(
+        schema=sql.Identifier(settings.schema),
+        statement=sql.Literal(int(settings.statement_timeout * 1000)),
+        lock=sql.Literal(int(settings.lock_timeout * 1000)),
+        idle=sql.Literal(IDLE_IN_TRANSACTION_SECONDS * 1000),
+    )
+
+
+# What the server says when it cannot serve now: lost connections, timeouts, no room. Nothing was recorded.
+UNAVAILABLE = (
+    psycopg.OperationalError,  # with disk full, too many connections, shutdown and query cancelled beneath it
+    psycopg.InterfaceError,
+    PoolTimeout,
+    TooManyRequests,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby that was promoted away from
+    psycopg.errors.LockNotAvailable,
+)
+
+
+@contextmanager
+def unavailable_as_such() -> Iterator[None]:
+    """Turns what the driver raises when PostgreSQL cannot serve into `StoreUnavailable`."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailable(f"PostgreSQL cannot serve now ({type(error).__name__})") from error

@@ -1,0 +1,154 @@
+"""Many callers, one commit: whoever finds nobody committing leads, and carries along all who wait.
+
+There is no thread of its own. A caller that finds the ledger idle commits at once on its own thread; while it does,
+others queue, and when it is done the first of them leads the next batch. Throughput grows with the load, and one client
+alone pays nothing for it. The queue is bounded: beyond the bound a caller is refused at once, having done nothing.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from ledger.errors import OutcomeUnknown, QueueFull, Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# How long a leader lets a batch gather when the one before had company: callers that were just answered come back with
+# their next command within that time, and a commit costs several times as much. An idle ledger never waits.
+GATHER_SECONDS = 0.0004
+
+
+class _Ticket(Generic[Item, Result]):
+    """One caller's place in the queue. `wake` is held until there is something to tell its thread."""
+
+    __slots__ = ("error", "item", "leads", "result", "taken", "wake")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.result: Result | None = None
+        self.error: BaseException | None = None
+        self.taken = False
+        self.leads = False
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Batches the items of concurrent callers into calls of `commit`.
+
+    `commit` takes the items of one batch, in the order they were submitted, and returns for each its result or the
+    exception to raise to its caller; an exception it raises itself goes to all of the batch.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        *,
+        batch_max: int,
+        queue_max: int,
+        wait_seconds_max: float,
+    ) -> None:
+        self._commit = commit
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._wait_seconds_max = wait_seconds_max
+        self._mutex = threading.Lock()
+        self._queue: deque[_Ticket[Item, Result]] = deque()
+        self._leading = False
+        self._closed = False
+        self._company = 1  # how many the last batch carried
+
+    @property
+    def depth(self) -> int:
+        """How many callers wait to be taken into a batch."""
+        return len(self._queue)
+
+    def submit(self, item: Item) -> Result:
+        """Have the item committed, alone or in company; returns its result or raises its error.
+
+        Raises `QueueFull` where the bound is reached or nobody took the item in time (nothing was done), and
+        `OutcomeUnknown` where the batch that took it does not come back.
+        """
+        ticket: _Ticket[Item, Result] = _Ticket(item)
+        with self._mutex:
+            if self._closed:
+                raise Unavailable("the service is stopping")
+            if len(self._queue) >= self._queue_max:
+                raise QueueFull("too many commands wait to be recorded")
+            self._queue.append(ticket)
+            if not self._leading:
+                self._leading = ticket.leads = True
+        if not ticket.leads:
+            self._wait(ticket)
+        if ticket.leads:
+            self._lead()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.result  # type: ignore[return-value]  # set with error None
+
+    def close(self, seconds_max: float = 30.0) -> None:
+        """Refuse new items and wait until those taken are answered."""
+        with self._mutex:
+            self._closed = True
+        deadline = time.monotonic() + seconds_max
+        while (self._leading or self._queue) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _wait(self, ticket: _Ticket[Item, Result]) -> None:
+        """Until the ticket is answered, or is to lead."""
+        if ticket.wake.acquire(timeout=self._wait_seconds_max):
+            return
+        with self._mutex:
+            if ticket.leads or ticket.result is not None or ticket.error is not None:
+                return
+            if not ticket.taken:
+                self._queue.remove(ticket)
+                raise QueueFull("the command waited too long to be recorded; nothing was recorded")
+        # Taken: the store bounds every statement, so an answer comes; a second bound guards against a bug in that.
+        if not ticket.wake.acquire(timeout=self._wait_seconds_max):
+            raise OutcomeUnknown("the command was handed to the database and no answer came")
+
+    def _lead(self) -> None:
+        """Commit one batch, which holds the leader's own item as its first, and hand the lead on."""
+        if self._company > 1:
+            self._gather()
+        with self._mutex:
+            size = min(len(self._queue), self._batch_max)
+            batch = [self._queue.popleft() for _ in range(size)]
+            for ticket in batch:
+                ticket.taken = True
+        self._company = size
+        try:
+            outcomes: Sequence[Result | Exception] = self._commit([ticket.item for ticket in batch])
+        except BaseException as error:  # noqa: BLE001 - every waiting caller must be told, whatever it was
+            for ticket in batch:
+                ticket.error = error
+        else:
+            for ticket, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    ticket.error = outcome
+                else:
+                    ticket.result = outcome
+        finally:
+            self._hand_on()
+        for ticket in batch[1:]:
+            ticket.wake.release()
+
+    def _gather(self) -> None:
+        """Give those who were answered a moment to come back, no longer than they need."""
+        deadline = time.monotonic() + GATHER_SECONDS
+        while len(self._queue) < min(self._company, self._batch_max) and time.monotonic() < deadline:
+            time.sleep(0.00005)
+
+    def _hand_on(self) -> None:
+        """Let the first who waits lead, or nobody."""
+        with self._mutex:
+            if self._queue:
+                successor = self._queue[0]
+                successor.leads = True
+                successor.wake.release()
+            else:
+                self._leading = False

@@ -1,0 +1,198 @@
+"""The log of one ledger: what to append to it, and what it holds."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from psycopg.rows import tuple_row
+
+from ledger.events import Recorded
+from ledger.settings import Settings
+from ledger.store.codec import decode, encode, unseal
+from ledger.store.datastore import LedgerDatastore, unavailable_as_such
+from ledger.store.keys import DataKey, Keyring, WrappedKey
+from ledger.store.migrate import MigrationError, pending, register_master_keys
+from ledger.store.recorder import Append, BatchStatistics, LedgerRecorder, Positions
+
+_COLUMNS = "originator_id, originator_version, organisation_id, topic, state, notification_id"
+_COLUMNS_OF_E = ", ".join(f"e.{column}" for column in _COLUMNS.split(", "))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that happened to one aggregate, in order, personal fields in clear; and its data key, if it still has one."""
+
+    recorded: Sequence[Recorded]
+    data_key: DataKey | None
+
+
+class EventLog:
+    """Reading and appending, for one process. Build it after a fork; close it when done."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        settings: Settings,
+        keyring: Keyring,
+        observe: Callable[[BatchStatistics], None] | None = None,
+    ) -> None:
+        self.keyring = keyring
+        self.settings = settings
+        self.datastore = LedgerDatastore(conninfo, settings)
+        try:
+            with self.datastore.connect() as connection:
+                if pending(connection):
+                    raise MigrationError("the database lacks migrations: run `keyledger migrate` first")
+                register_master_keys(connection, keyring)
+            with unavailable_as_such():
+                self.recorder = LedgerRecorder(self.datastore, settings, observe)
+        except BaseException:
+            self.datastore.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer the commands already taken, then let go of the database."""
+        self.recorder.group.close()
+        self.datastore.close()
+
+    # --- appending ---------------------------------------------------------------------------------------------------
+
+    def stored(self, recorded: Iterable[Recorded], data_key: DataKey | None) -> list[StoredEvent]:
+        """The events as the recorder takes them, personal fields sealed under the aggregate's data key."""
+        return [StoredEvent(r.aggregate_id, r.aggregate_version, *encode(r, data_key)) for r in recorded]
+
+    def append(self, append: Append) -> Positions:
+        """Record a command's events; see `LedgerRecorder.append`."""
+        return self.recorder.append(append)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def history(self, aggregate_id: UUID, *, up_to_version: int | None = None) -> History:
+        """One aggregate's events, with its data key, in one look. Empty where there is no such aggregate."""
+        with self.datastore.cursor_of_tuples() as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
+                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id "
+                "WHERE e.originator_id = %s AND e.originator_version <= %s ORDER BY e.originator_version",
+                (aggregate_id, 2**62 if up_to_version is None else up_to_version),
+                prepare=True,
+                binary=True,
+            )
+            rows = curs.fetchall()
+        if not rows:
+            return History([], None)
+        data_key = self._unwrapped(aggregate_id, rows[0][6], rows[0][7])
+        return History([unseal(_recorded(row[:6]), data_key) for row in rows], data_key)
+
+    def head(self) -> int:
+        """The position of the newest event; 0 for an empty log."""
+        with self.datastore.cursor_of_tuples() as curs:
+            row = curs.execute("SELECT position FROM ledger_head").fetchone()
+        return int(row[0]) if row else 0
+
+    def read(self, after: int, limit: int, organisation_id: UUID | None = None) -> list[Recorded]:
+        """At most `limit` events after a position, in order, of one organisation or of all, unsealed."""
+        where = "" if organisation_id is None else "AND e.organisation_id = %s"
+        params: tuple[Any, ...] = (after,) if organisation_id is None else (after, organisation_id)
+        with self.datastore.cursor_of_tuples() as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
+                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id "
+                f"WHERE e.notification_id > %s {where} ORDER BY e.notification_id LIMIT %s",
+                (*params, limit),
+                prepare=True,
+                binary=True,
+            )
+            rows = curs.fetchall()
+        return [unseal(_recorded(row[:6]), self._unwrapped(row[0], row[6], row[7])) for row in rows]
+
+    def histories(self, aggregate_ids: Sequence[UUID], up_to_position: int) -> dict[UUID, list[Recorded]]:
+        """The whole histories of some aggregates as they stood at a position, unsealed."""
+        with self.datastore.cursor_of_tuples() as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
+                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id "
+                "WHERE e.originator_id = ANY(%s) AND e.notification_id <= %s "
+                "ORDER BY e.originator_id, e.originator_version",
+                (list(aggregate_ids), up_to_position),
+                binary=True,
+            )
+            found: dict[UUID, list[Recorded]] = {}
+            for row in curs:
+                recorded = unseal(_recorded(row[:6]), self._unwrapped(row[0], row[6], row[7]))
+                found.setdefault(recorded.aggregate_id, []).append(recorded)
+        return found
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Snapshot"]:
+        """A read-only view of the log that stays as it is, on a connection of its own: for replays and rebuilds."""
+        with self.datastore.connect() as connection:
+            connection.execute("SET statement_timeout TO 0")  # bounded by the log's length, not by a request's patience
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            with connection.transaction():
+                row = connection.execute("SELECT position FROM ledger_head").fetchone()
+                yield Snapshot(connection, self, int(row[0]) if row else 0)
+
+    def _unwrapped(self, aggregate_id: UUID, master_key_id: str | None, wrapped: bytes | None) -> DataKey | None:
+        if master_key_id is None or wrapped is None:
+            return None
+        return self.keyring.unwrap(WrappedKey(aggregate_id, master_key_id, wrapped))
+
+
+class Snapshot:
+    """Every event up to `position`, streamed with bounded memory from a server-side cursor in binary."""
+
+    FETCH_ROWS = 2_000  # about a megabyte: enough to hide the round trip
+
+    def __init__(self, connection: psycopg.Connection[Any], log: EventLog, position: int) -> None:
+        self.position = position
+        self._connection = connection
+        self._log = log
+
+    def events(self) -> Iterator[Recorded]:
+        """In the log's order, decoded, personal fields still sealed."""
+        return map(_recorded, self._rows(f"SELECT {_COLUMNS} FROM ledger_events ORDER BY notification_id"))  # noqa: S608
+
+    def by_aggregate(self, topic_prefix: str) -> Iterator[Recorded]:
+        """Aggregate by aggregate, each in its own order, unsealed; of the topics with this prefix."""
+        rows = self._rows(
+            f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
+            "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id WHERE starts_with(e.topic, %s) "
+            "ORDER BY e.originator_id, e.originator_version",
+            (topic_prefix,),
+        )
+        key_of: UUID | None = None
+        data_key: DataKey | None = None
+        for row in rows:
+            recorded = _recorded(row[:6])
+            if recorded.event.PERSONAL and recorded.aggregate_id != key_of:
+                key_of = recorded.aggregate_id
+                data_key = self._log._unwrapped(key_of, row[6], row[7])  # noqa: SLF001 - part of the log
+            yield unseal(recorded, data_key) if recorded.event.PERSONAL else recorded
+
+    def _rows(self, query: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        with self._connection.cursor("snapshot", row_factory=tuple_row) as curs:
+            curs.itersize = self.FETCH_ROWS
+            curs.execute(query, params, binary=True)
+            yield from curs
+
+
+def _recorded(row: Sequence[Any]) -> Recorded:
+    """A row of `_COLUMNS` as an event in its place."""
+    return Recorded(row[0], row[1], row[2], decode(row[3], row[4]), row[5])
+
+
+def placed(recorded: Iterable[Recorded], positions: Positions) -> list[Recorded]:
+    """The same events, now with the positions they were given."""
+    return [replace(r, position=p) for r, p in zip(recorded, positions, strict=True)]

@@ -1,0 +1,368 @@
+"""The values of the domain: parsed once, valid from then on, for every caller.
+
+Each constrained text is a `str` that cannot be built wrong: `EmailAddress("x")` raises `InvalidValue`, which names
+the field and the reason. Bounds are here, beside their reasons, and nowhere else.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import ClassVar, Self, TypeVar
+
+from ledger.errors import InvalidValue
+
+NAME_CHARS_MAX = 200  # fits a heading; longer texts belong in the description
+DESCRIPTION_CHARS_MAX = 2_000
+REASON_CHARS_MAX = 1_000  # "why" is a sentence or a ticket's title, not a document
+LABELS_MAX = 32
+LABEL_CHARS_MAX = 100
+NETWORKS_MAX = 200  # an office's or a cloud's egress list; a longer one is a routing table
+SCOPES_MAX = 500  # ten times the largest of the five source catalogues
+OVERLAP_MAX = timedelta(days=90)  # a rotation that takes longer than a quarter is not a rotation
+EXPIRY_MAX = timedelta(days=3_660)  # ten years: beyond that a date is a typing error
+PASSWORD_CHARS_MIN = 12  # NIST SP 800-63B-4 section 3.1.1.2 asks for 8 at least, 15 where nothing else protects
+PASSWORD_BYTES_MAX = 1_024  # bounds the work of hashing
+
+
+class Kind(StrEnum):
+    """What sort of credential it is; decides how its secret is presented."""
+
+    API_KEY = "api_key"
+    OAUTH_CLIENT = "oauth_client"
+    KEY_PAIR = "key_pair"
+    CHANNEL_LOGIN = "channel_login"
+
+
+class Mode(StrEnum):
+    """Live or test: enforced at verification."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+class Environment(StrEnum):
+    """Where an integration runs. Production is live, the others are test."""
+
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+    @property
+    def mode(self) -> Mode:
+        """The mode this environment implies."""
+        return Mode.LIVE if self is Environment.PRODUCTION else Mode.TEST
+
+
+class Channel(StrEnum):
+    """The way in that a channel login or key is valid for."""
+
+    FTP = "ftp"
+    REST = "rest"
+    HTTP = "http"
+    WEB_SERVICE = "web_service"
+    EMAIL = "email"
+
+
+class AccessLevel(StrEnum):
+    """Every scope of the catalogue as it stands at creation, or chosen ones."""
+
+    FULL = "full"
+    FINE_GRAINED = "fine_grained"
+
+
+class RevocationReason(StrEnum):
+    """Why a credential was revoked. Modelled on RFC 5280 section 5.3.1, in the words of API credentials."""
+
+    UNSPECIFIED = "unspecified"
+    COMPROMISED = "compromised"
+    SUPERSEDED = "superseded"
+    NO_LONGER_USED = "no_longer_used"
+    OWNER_LEFT = "owner_left"
+    POLICY = "policy"
+
+
+class Role(StrEnum):
+    """What an operator may do, in one organisation or in all."""
+
+    ADMINISTRATOR = "administrator"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+    VIEWER = "viewer"
+    VERIFIER = "verifier"
+
+
+class Via(StrEnum):
+    """Through which door an action came."""
+
+    API = "api"
+    CONSOLE = "console"
+    COMMAND_LINE = "command_line"
+    SYSTEM = "system"
+
+
+class Status(StrEnum):
+    """What a credential is at a moment. Derived, never stored: time alone changes it."""
+
+    ACTIVE = "active"
+    ROTATING = "rotating"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+    @property
+    def active(self) -> bool:
+        """Whether the badge reads Active: one or two secrets admit the caller."""
+        return self in (Status.ACTIVE, Status.ROTATING)
+
+
+ANY_ENUM = TypeVar("ANY_ENUM", bound=StrEnum)
+
+
+def one_of(enum: type[ANY_ENUM], value: str, field: str) -> ANY_ENUM:
+    """The member of `enum` named `value`; `InvalidValue` lists what is allowed."""
+    try:
+        return enum(value)
+    except ValueError:
+        allowed = ", ".join(enum)
+        raise InvalidValue(field, f"is not one of {allowed}") from None
+
+
+# Control characters (C0, DEL, C1), line and paragraph separators and direction overrides can forge a log line or
+# turn a name around on a page, so no text of ours holds them; descriptions may have line breaks and tabs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE_BUT_BREAKS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+class _Text(str):
+    """A text that is checked when it is built."""
+
+    FIELD: ClassVar[str] = "text"
+    CHARS_MIN: ClassVar[int] = 0
+    CHARS_MAX: ClassVar[int] = NAME_CHARS_MAX
+    FORBIDDEN: ClassVar[re.Pattern[str]] = _UNPRINTABLE
+    __slots__ = ()
+
+    def __new__(cls, value: str, field: str | None = None) -> Self:
+        text = value.strip()
+        field = field or cls.FIELD
+        if len(text) < cls.CHARS_MIN:
+            raise InvalidValue(field, "must not be empty")
+        if len(text) > cls.CHARS_MAX:
+            raise InvalidValue(field, f"is longer than {cls.CHARS_MAX} characters")
+        if cls.FORBIDDEN.search(text):
+            raise InvalidValue(field, "holds control characters")
+        cls.check(text, field)
+        return super().__new__(cls, text)
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        """Raises `InvalidValue` where `text` breaks a rule of its own kind."""
+
+
+class Name(_Text):
+    """The name of an organisation or an operator: one line, not empty."""
+
+    FIELD = "name"
+    CHARS_MIN = 1
+    __slots__ = ()
+
+
+class Label(_Text):
+    """The optional name of a credential: one line."""
+
+    FIELD = "name"
+    __slots__ = ()
+
+
+class Description(_Text):
+    """Free text with line breaks."""
+
+    FIELD = "description"
+    CHARS_MAX = DESCRIPTION_CHARS_MAX
+    FORBIDDEN = _UNPRINTABLE_BUT_BREAKS
+    __slots__ = ()
+
+
+class Reason(_Text):
+    """Why someone did something, in their words."""
+
+    FIELD = "reason"
+    CHARS_MAX = REASON_CHARS_MAX
+    __slots__ = ()
+
+
+class EmailAddress(_Text):
+    """A mailbox's address (RFC 5321 section 4.1.2), without quoted local parts and address literals.
+
+    Whether mail arrives there is not asked; the shape is, because people mistype.
+    """
+
+    FIELD = "contact_email"
+    CHARS_MAX = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+    __slots__ = ()
+
+    _ATOM: ClassVar[str] = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
+    _LABEL: ClassVar[str] = (
+        r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9\u0080-\U0010ffff-]{0,61}[A-Za-z0-9\u0080-\U0010ffff])?"
+    )
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        if not cls._SHAPE.fullmatch(text) or len(text.partition("@")[0].encode()) > 64:
+            raise InvalidValue(field, "is not a valid email address")
+
+
+class Scope(_Text):
+    """One permission, `entity:action` (an RFC 6749 section 3.3 scope token)."""
+
+    FIELD = "scopes"
+    CHARS_MAX = 100
+    __slots__ = ()
+
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*:[a-z][a-z0-9_]*")
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        if not cls._SHAPE.fullmatch(text):
+            raise InvalidValue(field, "is not of the form entity:action")
+
+
+class Login(_Text):
+    """The user name of a channel login: letters, digits and `. _ - @ +`; letter case does not tell two apart."""
+
+    FIELD = "login"
+    CHARS_MIN = 3
+    CHARS_MAX = 100
+    __slots__ = ()
+
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        if not cls._SHAPE.fullmatch(text):
+            raise InvalidValue(field, "may hold letters, digits and . _ - @ + only, and starts with a letter or digit")
+
+
+class PublicId(_Text):
+    """A credential's public identifier: what may stand in a configuration file or a log."""
+
+    FIELD = "public_id"
+    CHARS_MIN = 3
+    CHARS_MAX = 200
+    __slots__ = ()
+
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(r"[\x21-\x7e]+")
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        if not cls._SHAPE.fullmatch(text):
+            raise InvalidValue(field, "may hold printable ASCII without spaces only")
+
+
+AnyNetwork = IPv4Network | IPv6Network
+AnyAddress = IPv4Address | IPv6Address
+
+
+class Network(str):
+    """A network in CIDR form, or one address, in its canonical spelling (`192.0.2.0/24`, `2001:db8::1/128`).
+
+    An IPv4-mapped IPv6 network (RFC 4291 section 2.5.5.2) is its IPv4 one. Host bits set are refused, as the writer
+    may have meant another network.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: str, field: str = "allowlist") -> Self:
+        text = value.strip()
+        if "%" in text:
+            raise InvalidValue(field, "an address with a zone means something on one machine only")
+        try:
+            network = ip_network(text)
+        except ValueError:
+            try:
+                loose = ip_network(text, strict=False)
+            except ValueError:
+                raise InvalidValue(field, "is not an IP address or a network in CIDR form") from None
+            raise InvalidValue(field, f"has host bits set: did you mean {loose}?") from None
+        return super().__new__(cls, str(unmapped_network(network)))
+
+
+def unmapped_network(network: AnyNetwork) -> AnyNetwork:
+    """The IPv4 network that an IPv4-mapped IPv6 one stands for; any other as it is."""
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def parse_address(value: str, field: str = "client_ip") -> AnyAddress:
+    """One IP address, an IPv4-mapped one as its IPv4 one; `InvalidValue` otherwise."""
+    try:
+        address = ip_address(value.strip())
+    except ValueError:
+        raise InvalidValue(field, "is not an IP address") from None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            raise InvalidValue(field, "an address with a zone means something on one machine only")
+        return address.ipv4_mapped or address
+    return address
+
+
+def networks(values: Iterable[str]) -> tuple[Network, ...]:
+    """An allowlist: distinct networks in the order given. The empty one allows every address."""
+    found = dict.fromkeys(Network(value, f"allowlist.{index}") for index, value in enumerate(values))
+    if len(found) > NETWORKS_MAX:
+        raise InvalidValue("allowlist", f"holds more than {NETWORKS_MAX} networks")
+    return tuple(found)
+
+
+def scopes(values: Iterable[str]) -> tuple[Scope, ...]:
+    """Distinct scopes, sorted, so that equal grants are equal bytes."""
+    found = {Scope(value, f"scopes.{index}") for index, value in enumerate(values)}
+    if len(found) > SCOPES_MAX:
+        raise InvalidValue("scopes", f"holds more than {SCOPES_MAX} scopes")
+    return tuple(sorted(found))
+
+
+def labels(values: Mapping[str, str]) -> dict[str, str]:
+    """Free key-value pairs for people's own bookkeeping, sorted by key."""
+    if len(values) > LABELS_MAX:
+        raise InvalidValue("labels", f"holds more than {LABELS_MAX} labels")
+    checked = {}
+    for key in sorted(values):
+        for text, what in ((key, "key"), (values[key], "value")):
+            if not (what == "value" or text) or len(text) > LABEL_CHARS_MAX or _UNPRINTABLE.search(text):
+                raise InvalidValue(f"labels.{key[:LABEL_CHARS_MAX]}", f"its {what} is empty, too long or unprintable")
+        checked[key] = values[key]
+    return checked
+
+
+def utc(value: datetime, field: str) -> datetime:
+    """The moment in UTC; a time without a zone is refused, as it names a different moment in every place."""
+    if value.tzinfo is None:
+        raise InvalidValue(field, "has no time zone: end it in Z or an offset")
+    return value.astimezone(UTC)
+
+
+def in_the_future(value: datetime, now: datetime, field: str, at_most: timedelta = EXPIRY_MAX) -> datetime:
+    """The moment in UTC, later than `now` and at most `at_most` after it."""
+    moment = utc(value, field)
+    if moment <= now:
+        raise InvalidValue(field, "lies in the past")
+    if moment - now > at_most:
+        raise InvalidValue(field, f"lies more than {at_most.days} days ahead")
+    return moment
+
+
+def optional(build: "Callable[[str], ANY_TEXT]", value: str | None) -> "ANY_TEXT | None":
+    """`build(value)`, or None for an absent or empty value."""
+    return build(value) if value else None
+
+
+ANY_TEXT = TypeVar("ANY_TEXT", bound=str)

@@ -1,0 +1,161 @@
+"""May this caller do this? The one function that decides, over what was found for the presented secret.
+
+Pure: the candidates come from a look-up or a cache, the time with the question. Order matters where several codes would
+apply: what is most final is said first, and nothing about a credential is said to those who do not hold its secret or
+ask for another tenant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import ip_network
+from uuid import UUID
+
+from ledger.secrets import ARGON2ID, claims_our_format, password_matches, same_digest, spend_password_work
+from ledger.values import AnyAddress, Channel, Kind, Mode
+
+
+class Code(StrEnum):
+    """The answer of a verification; stable."""
+
+    VALID = "VALID"
+    NOT_FOUND = "NOT_FOUND"
+    REVOKED = "REVOKED"
+    SUSPENDED = "SUSPENDED"
+    EXPIRED = "EXPIRED"
+    IP_NOT_ALLOWED = "IP_NOT_ALLOWED"
+    WRONG_MODE = "WRONG_MODE"
+    WRONG_CHANNEL = "WRONG_CHANNEL"
+    INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
+    API_NOT_CONNECTED = "API_NOT_CONNECTED"
+    MALFORMED = "MALFORMED"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A secret that may be the presented one, with all of its credential that decides whether it is good."""
+
+    credential_id: UUID
+    organisation_id: UUID
+    account_id: UUID | None
+    application_id: UUID | None
+    kind: str
+    public_id: str
+    mode: str
+    environment: str | None
+    channel: str | None
+    scopes: Sequence[str]
+    allowlist: Sequence[str]
+    expires_at: datetime | None
+    suspended_at: datetime | None
+    revoked_at: datetime | None
+    secret_version: int
+    algorithm: str
+    digest: str
+    password_hash: str = field(repr=False)
+    secret_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a gateway asks. `digests` are those under which `secret` could be kept; an empty tuple means malformed."""
+
+    secret: str = field(repr=False)
+    digests: Sequence[str] = field(repr=False)
+    at: datetime
+    organisation_id: UUID | None = None  # the caller's own; None may ask for all
+    public_id: str | None = None
+    client_ip: AnyAddress | None = None
+    mode: Mode | None = None
+    channel: Channel | None = None
+    scopes: Sequence[str] = ()
+    api: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The code, and the credential it is about where the presenter may know of it."""
+
+    code: Code
+    candidate: Candidate | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether the caller may go on."""
+        return self.code is Code.VALID
+
+
+def login_of(question: Question) -> tuple[Channel, str] | None:
+    """The login to look up where the secret may be a chosen password: not one of our format, a login, its channel."""
+    if question.public_id and question.channel is not None and not claims_our_format(question.secret):
+        return question.channel, question.public_id
+    return None
+
+
+def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
+    """The verdict on a well-formed question."""
+    found = _matching(question, candidates)
+    if found is None:
+        return Verdict(Code.NOT_FOUND)
+    return Verdict(_code(question, found), found)
+
+
+def _matching(question: Question, candidates: Sequence[Candidate]) -> Candidate | None:
+    """The candidate whose secret was presented by someone who may know it, or None.
+
+    Where a password could have been meant, a password's work is spent whether or not there was one to compare.
+    """
+    passwords = [c for c in candidates if c.algorithm == ARGON2ID]
+    found = None
+    for candidate in candidates:
+        if candidate.algorithm == ARGON2ID:
+            matches = password_matches(candidate.password_hash, question.secret)
+        else:
+            matches = same_digest(candidate.digest, question.digests)
+        if matches and found is None:
+            found = candidate
+    if login_of(question) is not None and not passwords and found is None:
+        spend_password_work(question.secret)
+    if found is None or question.organisation_id not in (None, found.organisation_id):
+        return None
+    return found if _identified(question, found) else None
+
+
+def _identified(question: Question, found: Candidate) -> bool:
+    """Whether the presented public identifier is this credential's; an API key's secret stands for itself."""
+    if question.public_id is None:
+        return found.kind == Kind.API_KEY
+    if found.kind == Kind.CHANNEL_LOGIN:
+        return question.public_id.lower() == found.public_id.lower()
+    return question.public_id == found.public_id
+
+
+def _code(question: Question, c: Candidate) -> Code:
+    at = question.at
+    if c.revoked_at is not None and c.revoked_at <= at:
+        return Code.REVOKED
+    if _past(c.expires_at, at) or _past(c.secret_expires_at, at):
+        return Code.EXPIRED
+    if c.suspended_at is not None:
+        return Code.SUSPENDED
+    if question.mode is not None and question.mode != c.mode:
+        return Code.WRONG_MODE
+    # A key of one channel is good there alone, so whoever does not say where it was presented gets no.
+    if c.channel is not None and question.channel != c.channel:
+        return Code.WRONG_CHANNEL
+    if c.allowlist and not _inside(question.client_ip, c.allowlist):
+        return Code.IP_NOT_ALLOWED
+    if not set(question.scopes) <= set(c.scopes):
+        return Code.INSUFFICIENT_SCOPE
+    if question.api is not None:  # no application connects anything yet
+        return Code.API_NOT_CONNECTED
+    return Code.VALID
+
+
+def _past(moment: datetime | None, at: datetime) -> bool:
+    return moment is not None and moment <= at
+
+
+def _inside(address: AnyAddress | None, allowlist: Sequence[str]) -> bool:
+    return address is not None and any(address in ip_network(network) for network in allowlist)

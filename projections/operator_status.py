@@ -1,0 +1,94 @@
+"""Operators and their tokens, as signing in and the operators' page read them. Inline: a removed one is out at once."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from ledger.operator import Operator
+from ledger.store.datastore import LedgerDatastore
+from ledger.store.recorder import InlineTable, Row
+from projections.view import InlineView
+
+STATUS = InlineTable(
+    "operator_status",
+    key=("operator_id",),
+    columns=(
+        "operator_id",
+        "organisation_id",
+        "name",
+        "email",
+        "roles",
+        "production",
+        "secrets",
+        "enrolled_at",
+        "removed_at",
+        "version",
+    ),
+)
+TOKEN = InlineTable("operator_token", key=("digest",), columns=("digest", "operator_id", "expires_at"))
+
+
+def rows_of(operator: Operator) -> dict[InlineTable, list[Row]]:
+    """The rows that stand for an operator as it is."""
+    tokens: list[Row] = [
+        {"digest": s.digest, "operator_id": operator.id, "expires_at": s.expires_at} for s in operator.secrets
+    ]
+    return {STATUS: [status_row(operator)], TOKEN: tokens}
+
+
+def status_row(operator: Operator) -> Row:
+    """An operator as it is read."""
+    return {
+        "operator_id": operator.id,
+        "organisation_id": operator.organisation_id,
+        "name": operator.name,
+        "email": operator.email,
+        "roles": operator.roles,
+        "production": operator.production,
+        "secrets": [
+            {"version": s.version, "hint": s.hint, "created_at": s.created_at, "expires_at": s.expires_at}
+            for s in operator.secrets
+        ],
+        "enrolled_at": operator.enrolled_at,
+        "removed_at": operator.removed_at,
+        "version": operator.version,
+    }
+
+
+VIEW: InlineView[Operator] = InlineView(
+    name="operator_status", topic_prefix="operator.", tables=(STATUS, TOKEN), rows_of=rows_of
+)
+
+
+def find_operator_by_token(store: LedgerDatastore, digests: Sequence[str]) -> dict[str, Any] | None:
+    """The operator whose live token has one of these digests."""
+    return store.row(
+        "SELECT o.* FROM operator_token t JOIN operator_status o USING (operator_id) "
+        "WHERE t.digest = ANY(%s) AND o.removed_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())",
+        (list(digests),),
+    )
+
+
+def find_operator(store: LedgerDatastore, operator_id: UUID) -> dict[str, Any] | None:
+    """One operator's row."""
+    return store.row("SELECT * FROM operator_status WHERE operator_id = %s", (operator_id,))
+
+
+def list_operators(
+    store: LedgerDatastore, organisation_id: UUID | None, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """Operators after an id, in the order of their ids; those of one organisation, or all for None."""
+    return store.rows(
+        "SELECT * FROM operator_status WHERE (%(organisation)s::uuid IS NULL OR organisation_id = %(organisation)s) "
+        "AND (%(after)s::uuid IS NULL OR operator_id > %(after)s) ORDER BY operator_id LIMIT %(limit)s",
+        {"organisation": organisation_id, "after": after, "limit": limit},
+    )
+
+
+def administrators_exist(store: LedgerDatastore) -> bool:
+    """Whether anyone may administer every organisation: where not, the installation is new."""
+    row = store.row(
+        "SELECT EXISTS (SELECT FROM operator_status WHERE organisation_id IS NULL AND removed_at IS NULL "
+        "AND 'administrator' = ANY(roles)) AS found"
+    )
+    return bool(row and row["found"])

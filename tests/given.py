@@ -1,0 +1,84 @@
+"""Short ways to say what a test starts from."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from api.wiring import Services
+from ledger.catalogue import DEFAULT_CATALOGUE
+from ledger.commands import CreateCredential, EnrolOperator, RegisterOrganisation
+from ledger.events import Context
+from ledger.secrets import IssuedSecret, new_public_id
+from ledger.service import Receipt
+from ledger.values import AccessLevel, EmailAddress, Kind, Label, Mode, Name, PublicId, Role, Via
+
+
+def context(at: datetime | None = None, **more: Any) -> Context:
+    """Somebody at the command line, now."""
+    given: dict[str, Any] = {
+        "actor": "command_line:tester",
+        "via": Via.COMMAND_LINE,
+        "request_id": "test",
+        **more,
+    }
+    return Context(at or datetime.now(UTC), **given)
+
+
+def an_organisation(services: Services, name: str = "Acme") -> UUID:
+    """A registered organisation's id."""
+    command = RegisterOrganisation(context=context(), organisation_id=uuid7(), name=Name(name))
+    return services.ledger.handle(command).id
+
+
+def an_operator(
+    services: Services,
+    *roles: Role,
+    organisation_id: UUID | None = None,
+    production: bool = True,
+    name: str = "Ada",
+) -> tuple[UUID, str]:
+    """An enrolled operator's id and token."""
+    issued = services.keyring.digests.issue("operator", Mode.LIVE)
+    command = EnrolOperator(
+        context=context(),
+        operator_id=uuid7(),
+        organisation_id=organisation_id,
+        name=Name(name),
+        email=None,
+        roles=frozenset(roles or {Role.ADMINISTRATOR}),
+        production=production,
+        secret=issued.stored,
+    )
+    return services.ledger.handle(command).id, issued.plaintext
+
+
+def a_create_command(
+    services: Services, organisation_id: UUID, **changes: Any
+) -> tuple[CreateCredential, IssuedSecret]:
+    """A command for an API key, changed as asked, and its secret."""
+    kind, mode = changes.get("kind", Kind.API_KEY), changes.get("mode", Mode.LIVE)
+    issued = services.keyring.digests.issue(kind, mode)
+    given: dict[str, Any] = {
+        "context": context(),
+        "credential_id": uuid7(),
+        "organisation_id": organisation_id,
+        "kind": kind,
+        "mode": mode,
+        "public_id": None if kind is Kind.CHANNEL_LOGIN else PublicId(new_public_id(kind, mode)),
+        "name": Label("Billing export"),
+        "contact_email": EmailAddress("dev@example.com"),
+        "access_level": AccessLevel.FINE_GRAINED,
+        "scopes": DEFAULT_CATALOGUE.preset("read_only"),
+        "catalogue_version": DEFAULT_CATALOGUE.version,
+        "secret": issued.stored,
+        **changes,
+    }
+    return CreateCredential(**given), issued
+
+
+def a_credential(services: Services, organisation_id: UUID, **changes: Any) -> tuple[Receipt, str]:
+    """A created credential's receipt and its secret."""
+    command, issued = a_create_command(services, organisation_id, **changes)
+    return services.ledger.handle(command), issued.plaintext
