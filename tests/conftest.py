@@ -1,6 +1,8 @@
 """What tests share: one real PostgreSQL for the run, one ledger (a schema of its own) for each test."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,14 +30,20 @@ MASTER_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The conninfo of a real PostgreSQL: the one KEYLEDGER_TEST_DATABASE_URL names, or an embedded one."""
     given = os.environ.get("KEYLEDGER_TEST_DATABASE_URL")
     if given:
         yield given
         return
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings={"max_connections": "300"}) as server:
-        yield server.conninfo
+    # pytest's own temporary directories are closed to the user that PostgreSQL runs as under root.
+    directory = Path(tempfile.mkdtemp(prefix="keyledger-test-"))
+    directory.chmod(0o755)
+    try:
+        with EmbeddedPostgres(directory, settings={"max_connections": "300"}) as server:
+            yield server.conninfo
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 _schemas = iter(range(1_000_000))
