@@ -1,8 +1,12 @@
 # Bare `make` explains itself. Everything is installed into .venv, from requirements that are pinned by hash.
 
 PYTHON ?= python3
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11 --extra build $(ARGS) pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench format lock clean
@@ -13,8 +17,8 @@ help: ## Say what can be made
 run: $(VENV)/run.stamp ## Install, start PostgreSQL, migrate and serve; prints the URL and the first administrator's token
 	@exec $(BIN)/keyledger serve
 
-test: $(VENV)/test.stamp ## Install what the tests need and run them
-	$(BIN)/python -m pytest
+test: $(VENV)/test.stamp ## Install what the tests need and run them; ARGS="-k rotate" chooses
+	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/test.stamp ## Lint, formatting and types
 	$(BIN)/ruff check .
@@ -28,22 +32,24 @@ format: $(VENV)/test.stamp ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(VENV)/test.stamp ## Pin every requirement anew, by hash and without index addresses
-	$(BIN)/python -m pip install --quiet uv
-	for extra in test bench; do \
-	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	    --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  pyproject.toml -o requirements/run.txt
+# The tests' requirements hold all the others, so they are resolved first and bind the rest.
+lock: | $(BIN)/python ## Pin by hash what pyproject.toml asks for; ARGS=--upgrade takes the newest of everything
+	$(PIP) install uv
+	$(LOCK) --extra test -o requirements/test.txt
+	$(LOCK) --extra bench -c requirements/test.txt -o requirements/bench.txt
+	$(LOCK) -c requirements/test.txt -o requirements/run.txt
 
 clean: ## Remove the environment and caches; the data directory stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
+# Half an environment is worse than none: the next make would take it for a whole one.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyledger needs Python 3.11 or later, and \
+	$(PYTHON) is older: name another one, like make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# A stamp says that the environment holds what one file of requirements asks for.
+# A stamp says that the environment holds what one file of requirements asks for: with it there is nothing to do.
 $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) install --require-hashes -r $<
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
