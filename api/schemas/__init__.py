@@ -1,0 +1,65 @@
+"""What comes in and goes out over HTTP, for parsing and for the documentation.
+
+marshmallow answers "is it well formed?": types, unknown fields, sizes. What a value means is for `ledger/values.py`.
+Answers are written from rows; their schemas document them.
+"""
+
+from marshmallow import RAISE, Schema, fields, validate
+
+
+class Strict(Schema):
+    """A body or a query in which every unknown field is refused."""
+
+    class Meta:
+        """marshmallow's options."""
+
+        unknown = RAISE
+
+
+class Why(Strict):
+    """The part of every command that says why."""
+
+    reason = fields.String(
+        validate=validate.Length(max=1000),
+        metadata={"description": "Why this is done, in your words; it stays in the history.", "example": "INC-1234"},
+    )
+
+
+class PaginationSchema(Schema):
+    """Where the next page begins."""
+
+    cursor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Pass as `cursor` to get the next page; null on the last."},
+    )
+    has_more = fields.Boolean(required=True)
+
+
+class PageQuery(Strict):
+    """How lists are paged."""
+
+    cursor = fields.String(validate=validate.Length(max=1000), metadata={"description": "From the page before."})
+    limit = fields.Integer(
+        load_default=50, validate=validate.Range(min=1, max=200), metadata={"description": "Entries a page."}
+    )
+
+
+class FailedFieldSchema(Schema):
+    """One field that was refused."""
+
+    field = fields.String(required=True, metadata={"description": "Its name, dotted where nested."})
+    reason = fields.String(required=True)
+    code = fields.String(required=True)
+
+
+class ProblemSchema(Schema):
+    """A refusal (RFC 9457)."""
+
+    type = fields.String(required=True, metadata={"format": "uri-reference", "example": "/problems/invalid_value"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True, metadata={"description": "Stable; tell errors apart by it."})
+    request_id = fields.String(required=True)
+    errors = fields.List(fields.Nested(FailedFieldSchema))

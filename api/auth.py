@@ -1,0 +1,104 @@
+"""Who is asking, and what that allows.
+
+Operators present a token: `Authorization: Bearer kl_operator_...` (RFC 6750). Whether a token is good is answered before
+anything else is looked at, so that a 401 never tells whether an id exists; another organisation's things are 404.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from flask import g, request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
+
+from api.incoming import services
+from ledger.errors import Forbidden, NotFound
+from ledger.secrets import well_formed
+from ledger.values import Mode, Role
+from projections.operator_status import find_operator_by_token
+
+# What each role may do. An administrator of one organisation administers that one.
+READS_CREDENTIALS = frozenset({Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER})
+WRITES_CREDENTIALS = frozenset({Role.ADMINISTRATOR, Role.OPERATOR})
+READS_HISTORY = frozenset({Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR})
+READS_OPERATORS = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
+MANAGES_OPERATORS = frozenset({Role.ADMINISTRATOR})
+VERIFIES = frozenset({Role.VERIFIER})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The operator who asks. `organisation_id` None is for all organisations."""
+
+    operator_id: UUID
+    organisation_id: UUID | None
+    roles: frozenset[str]
+    production: bool
+
+    @property
+    def actor(self) -> str:
+        """How events name the caller."""
+        return f"operator:{self.operator_id}"
+
+    def sees(self, organisation_id: UUID) -> bool:
+        """Whether the organisation is the caller's, or the caller is for all of them."""
+        return self.organisation_id in (None, organisation_id)
+
+
+def caller() -> Caller:
+    """The operator whose token came with the request; 401 otherwise."""
+    if "caller" not in g:
+        row = find_operator_by_token(services().store, token_digests(bearer_token()))
+        if row is None:
+            raise unauthorised("the token is not good")
+        g.caller = caller_of(row)
+    found: Caller = g.caller
+    return found
+
+
+def caller_of(row: Mapping[str, Any]) -> Caller:
+    """The caller that an operator's row describes."""
+    return Caller(row["operator_id"], row["organisation_id"], frozenset(row["roles"]), row["production"])
+
+
+def bearer_token() -> str:
+    """The token of the Authorization header; 401 where there is none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthorised("present an operator's token as Authorization: Bearer")
+    return token.strip()
+
+
+def token_digests(token: str) -> Sequence[str]:
+    """Under which digests a token could be kept; 401 for one that was never issued, without a look-up."""
+    if not well_formed(token):
+        raise unauthorised("the token is not good")
+    return services().keyring.digests.candidates(token)
+
+
+def unauthorised(detail: str) -> Unauthorized:
+    """A 401 with its challenge (RFC 9110 section 11.6.1)."""
+    return Unauthorized(detail, www_authenticate=WWWAuthenticate("bearer", {"realm": "keyledger"}))
+
+
+def allow(roles: frozenset[Role], organisation_id: UUID | None = None) -> Caller:
+    """The caller, if one of these roles is theirs for this organisation; for the installation where None is given.
+
+    Raises `NotFound` for another tenant's organisation and `Forbidden` for a missing role.
+    """
+    found = caller()
+    if organisation_id is not None and not found.sees(organisation_id):
+        raise NotFound("organisation")
+    if organisation_id is None and found.organisation_id is not None:
+        raise Forbidden("this is for operators of all organisations")
+    if not roles & found.roles:
+        raise Forbidden(f"this takes one of the roles {', '.join(sorted(roles))}")
+    return found
+
+
+def allow_mode(mode: str) -> None:
+    """Refuse a caller without the grant for production where live credentials are concerned."""
+    if mode == Mode.LIVE and not caller().production:
+        raise Forbidden("live credentials take the grant for production")

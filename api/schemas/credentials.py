@@ -1,0 +1,232 @@
+"""Credentials over HTTP."""
+
+from marshmallow import Schema, fields, validate
+
+from api.schemas import PageQuery, PaginationSchema, Strict, Why
+from ledger.catalogue import PRESETS
+from ledger.values import (
+    DESCRIPTION_CHARS_MAX,
+    LABELS_MAX,
+    NAME_CHARS_MAX,
+    NETWORKS_MAX,
+    OVERLAP_MAX,
+    PASSWORD_BYTES_MAX,
+    SCOPES_MAX,
+    AccessLevel,
+    Channel,
+    Environment,
+    Kind,
+    Mode,
+    RevocationReason,
+    Status,
+)
+
+_NAME = fields.String(allow_none=True, validate=validate.Length(max=NAME_CHARS_MAX), metadata={"example": "Billing"})
+_DESCRIPTION = fields.String(allow_none=True, validate=validate.Length(max=DESCRIPTION_CHARS_MAX))
+_EMAIL = fields.String(allow_none=True, validate=validate.Length(max=254), metadata={"example": "dev@example.com"})
+_LABELS = fields.Dict(
+    keys=fields.String(),
+    values=fields.String(),
+    validate=validate.Length(max=LABELS_MAX),
+    metadata={"description": "Your own key-value pairs.", "example": {"team": "payments"}},
+)
+_NETWORKS = fields.List(
+    fields.String(validate=validate.Length(max=50)),
+    validate=validate.Length(max=NETWORKS_MAX),
+    metadata={
+        "description": "Networks in CIDR form, or addresses, that it may be used from; empty for any.",
+        "example": ["192.0.2.0/24"],
+    },
+)
+_SECRET = fields.String(
+    validate=validate.Length(max=PASSWORD_BYTES_MAX),
+    metadata={"description": "A chosen password, for channel logins; generated where left out.", "writeOnly": True},
+)
+
+
+class CredentialIn(Why):
+    """A credential to create. What a kind does not need may be left out."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(list(Kind)))
+    mode = fields.String(allow_none=True, validate=validate.OneOf(list(Mode)))
+    environment = fields.String(allow_none=True, validate=validate.OneOf(list(Environment)))
+    channel = fields.String(allow_none=True, validate=validate.OneOf(list(Channel)))
+    login = fields.String(allow_none=True, validate=validate.Length(max=100))
+    secret = _SECRET
+    name = _NAME
+    description = _DESCRIPTION
+    contact_email = _EMAIL
+    labels = _LABELS
+    access_level = fields.String(
+        load_default=AccessLevel.FINE_GRAINED.value,
+        validate=validate.OneOf(list(AccessLevel)),
+        metadata={"description": "`full` takes every scope of the catalogue, frozen as it stands now."},
+    )
+    preset = fields.String(allow_none=True, validate=validate.OneOf(list(PRESETS)))
+    scopes = fields.List(
+        fields.String(validate=validate.Length(max=100)),
+        validate=validate.Length(max=SCOPES_MAX),
+        metadata={"example": ["customer:view"]},
+    )
+    account_id = fields.UUID(allow_none=True)
+    application_id = fields.UUID(allow_none=True)
+    allowlist = _NETWORKS
+    expires_at = fields.AwareDateTime(allow_none=True, metadata={"description": "When it ends by itself."})
+    supersedes = fields.UUID(allow_none=True, metadata={"description": "The credential that this one replaces."})
+
+
+class DescriptionIn(Why):
+    """What to change of how a credential is described; what is left out stays."""
+
+    name = _NAME
+    description = _DESCRIPTION
+    contact_email = fields.String(validate=validate.Length(max=254))
+    labels = _LABELS
+
+
+class RotationIn(Why):
+    """A new secret."""
+
+    overlap_seconds = fields.Integer(
+        strict=True,
+        load_default=0,
+        validate=validate.Range(min=0, max=int(OVERLAP_MAX.total_seconds())),
+        metadata={
+            "description": "How long the old secret stays good beside the new one. 0 ends it at once, which breaks "
+            "whatever still uses it."
+        },
+    )
+    secret = _SECRET
+
+
+class RevocationIn(Why):
+    """Ending a credential for good."""
+
+    revocation_reason = fields.String(
+        load_default=RevocationReason.UNSPECIFIED.value, validate=validate.OneOf(list(RevocationReason))
+    )
+    effective_at = fields.AwareDateTime(metadata={"description": "A coming time; now where left out."})
+
+
+class AllowlistIn(Why):
+    """The whole allowlist."""
+
+    allowlist = fields.List(
+        fields.String(validate=validate.Length(max=50)),
+        required=True,
+        validate=validate.Length(max=NETWORKS_MAX),
+        metadata={"example": ["192.0.2.0/24", "2001:db8::/32"]},
+    )
+
+
+class SecretOut(Schema):
+    """What is known of one version of a secret."""
+
+    version = fields.Integer(required=True)
+    hint = fields.String(required=True, metadata={"description": "Its last four characters; empty for a password."})
+    created_at = fields.DateTime(required=True)
+    expires_at = fields.DateTime(required=True, allow_none=True)
+    last_used_at = fields.DateTime(required=True, allow_none=True)
+
+
+class CredentialOut(Schema):
+    """A credential."""
+
+    id = fields.UUID(required=True)
+    organisation_id = fields.UUID(required=True)
+    account_id = fields.UUID(required=True, allow_none=True)
+    application_id = fields.UUID(required=True, allow_none=True)
+    kind = fields.String(required=True, validate=validate.OneOf(list(Kind)))
+    public_id = fields.String(required=True)
+    mode = fields.String(required=True, validate=validate.OneOf(list(Mode)))
+    environment = fields.String(required=True, allow_none=True)
+    channel = fields.String(required=True, allow_none=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    contact_email = fields.String(required=True, allow_none=True)
+    labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    access_level = fields.String(required=True)
+    preset = fields.String(required=True, metadata={"description": "read_only, write, full_access or custom."})
+    scopes = fields.List(fields.String(), required=True)
+    allowlist = fields.List(fields.String(), required=True)
+    status = fields.String(required=True, validate=validate.OneOf(list(Status)))
+    active = fields.Boolean(required=True)
+    secrets = fields.List(fields.Nested(SecretOut), required=True)
+    created_at = fields.DateTime(required=True)
+    rotated_at = fields.DateTime(required=True, allow_none=True)
+    rotation_due_at = fields.DateTime(required=True, allow_none=True)
+    expires_at = fields.DateTime(required=True, allow_none=True)
+    suspended_at = fields.DateTime(required=True, allow_none=True)
+    revoked_at = fields.DateTime(required=True, allow_none=True)
+    revocation_reason = fields.String(required=True, allow_none=True)
+    erased_at = fields.DateTime(required=True, allow_none=True)
+    supersedes = fields.UUID(required=True, allow_none=True)
+    imported_from = fields.String(required=True, allow_none=True)
+    version = fields.Integer(required=True)
+
+
+class CredentialWithSecretOut(CredentialOut):
+    """A credential and its new secret, this once."""
+
+    secret = fields.String(required=True, metadata={"description": "Shown in this answer and never again."})
+
+
+class CredentialPage(Schema):
+    """A page of credentials."""
+
+    data = fields.List(fields.Nested(CredentialOut), required=True)
+    pagination = fields.Nested(PaginationSchema, required=True)
+
+
+class CredentialQuery(PageQuery):
+    """Which credentials."""
+
+    status = fields.String(validate=validate.OneOf(list(Status)))
+    kind = fields.String(validate=validate.OneOf(list(Kind)))
+    mode = fields.String(validate=validate.OneOf(list(Mode)))
+    environment = fields.String(validate=validate.OneOf(list(Environment)))
+    channel = fields.String(validate=validate.OneOf(list(Channel)))
+    account = fields.UUID()
+    application = fields.UUID()
+    contact_email = fields.String(validate=validate.Length(max=254))
+    q = fields.String(
+        validate=validate.Length(min=1, max=200), metadata={"description": "Words of name, email or public id."}
+    )
+    overdue = fields.Boolean(metadata={"description": "Whether its rotation is overdue."})
+    unused_since = fields.AwareDateTime(metadata={"description": "Not used since this time."})
+    expiring_before = fields.AwareDateTime()
+
+
+class HistoryQuery(PageQuery):
+    """Which part of a history."""
+
+    up_to_version = fields.Integer(validate=validate.Range(min=1))
+
+
+class HistoryEntry(Schema):
+    """One thing that happened."""
+
+    version = fields.Integer(required=True)
+    position = fields.Integer(required=True)
+    topic = fields.String(required=True, metadata={"example": "credential.rotated"})
+    at = fields.DateTime(required=True)
+    actor = fields.String(required=True)
+    via = fields.String(required=True)
+    reason = fields.String(required=True)
+    request_id = fields.String(required=True)
+    address = fields.String(required=True)
+    data = fields.Dict(required=True, metadata={"description": "The event's own fields; never a secret or digest."})
+
+
+class HistoryPage(Schema):
+    """A page of a history, oldest first."""
+
+    data = fields.List(fields.Nested(HistoryEntry), required=True)
+    pagination = fields.Nested(PaginationSchema, required=True)
+
+
+class AsOfQuery(Strict):
+    """A moment or a version of the past."""
+
+    as_of = fields.AwareDateTime(metadata={"description": "The state at this time."})
+    version = fields.Integer(validate=validate.Range(min=1), metadata={"description": "The state at this version."})
