@@ -45,7 +45,7 @@ class Catalogue:
         if preset is not None:
             return self.preset(preset)
         wanted = scopes(chosen or ())
-        unknown = [scope for scope in wanted if scope not in set(self.scopes)]
+        unknown = sorted(set(wanted) - set(self.scopes))
         if unknown:
             raise InvalidValue("scopes", f"the catalogue does not hold {', '.join(unknown[:5])}")
         return wanted

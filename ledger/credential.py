@@ -204,10 +204,13 @@ def create_credential(state: Credential | None, command: CreateCredential) -> li
     if state is not None:
         raise AlreadyExists("a credential with this id exists")
     _check_identifier(command)
+    _check_chosen(command.kind, command.password_hash)
     if command.environment is not None and command.environment.mode is not command.mode:
         raise InvalidValue("environment", f"{command.environment} is {command.environment.mode}, not {command.mode}")
     if not command.scopes:
         raise InvalidValue("scopes", "must name at least one scope")
+    if command.supersedes == command.credential_id:
+        raise InvalidValue("supersedes", "a credential cannot replace itself")
     context = command.context
     events: list[Event] = [
         CredentialCreated(
@@ -253,8 +256,12 @@ def _check_identifier(command: CreateCredential) -> None:
             raise InvalidValue("login", "only a channel login has one")
         if command.public_id is None:
             raise InvalidValue("public_id", "is required")
-        if command.password_hash:
-            raise InvalidValue("secret", "only a channel login may have a chosen secret")
+
+
+def _check_chosen(kind: Kind, password_hash: str) -> None:
+    """People remember a login's password; what only programs hold is generated, and so cannot be guessed."""
+    if password_hash and kind is not Kind.CHANNEL_LOGIN:
+        raise InvalidValue("secret", "only a channel login may have a chosen secret")
 
 
 def fix_scopes(_state: Credential, _command: FixScopes) -> list[Event]:
@@ -265,11 +272,10 @@ def fix_scopes(_state: Credential, _command: FixScopes) -> list[Event]:
 def rotate_secret(state: Credential, command: RotateSecret) -> list[Event]:
     """A new secret; the old one stays good for the overlap."""
     at = command.context.at
+    _check_chosen(state.kind, command.password_hash)
     _refuse_revoked(state, at)
     if state.expires_at is not None and state.expires_at <= at:
         raise CredentialIsExpired("the credential has expired: create a successor")
-    if command.password_hash and state.kind is not Kind.CHANNEL_LOGIN:
-        raise InvalidValue("secret", "only a channel login may have a chosen secret")
     secret = replace(command.secret, version=state.secrets[-1].version + 1)
     return [
         CredentialRotated(
@@ -284,15 +290,16 @@ def end_overlap(state: Credential, command: EndOverlap) -> list[Event]:
     living = live(state.secrets, command.context.at)
     if len(living) < 2:
         raise NoOverlap("only one secret is live")
-    return [CredentialOverlapEnded(command.context, living[-2].version)]
+    return [CredentialOverlapEnded(command.context, retired_version=living[-2].version)]
 
 
 def revoke_credential(state: Credential, command: RevokeCredential) -> list[Event]:
     """No more, from a moment on; a coming revocation can be brought forward, never undone or put off."""
     at = command.context.at
     effective_at = at if command.effective_at is None else in_the_future(command.effective_at, at, "effective_at")
+    _refuse_revoked(state, at)
     if state.revoked_at is not None and state.revoked_at <= effective_at:
-        raise CredentialIsRevoked("the credential is revoked, which is final")
+        raise CredentialIsRevoked("the revocation is set already: it can be brought forward, not put off or undone")
     return [CredentialRevoked(command.context, command.revocation_reason, effective_at)]
 
 

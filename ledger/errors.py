@@ -9,7 +9,9 @@
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, SecretNotRotatable, ScopesAlreadyFixed, NothingChanged
     │   ├── OperatorRemoved, LastAdministrator
-    │   └── NameAlreadyClaimed, AlreadyExists
+    │   ├── NameAlreadyClaimed
+    │   │   └── LoginAlreadyClaimed
+    │   └── AlreadyExists
     ├── StaleVersion                   the state moved on from the version the caller expected
     ├── IdempotencyKeyReused           the same key with another request
     ├── IdempotencyAnswerExpired       the request was carried out; its answer is no longer kept

@@ -155,7 +155,7 @@ class CredentialCreated(Event):
     labels: Mapping[str, str]
     access_level: AccessLevel
     secret: StoredSecret
-    password_hash: str
+    password_hash: str = field(repr=False)
     expires_at: datetime | None
     supersedes: UUID | None
     imported_from: str = ""
@@ -192,7 +192,7 @@ class CredentialRotated(Event):
     PERSONAL: ClassVar[tuple[str, ...]] = ("password_hash",)
 
     secret: StoredSecret
-    password_hash: str
+    password_hash: str = field(repr=False)
     previous_expires_at: datetime
 
 

@@ -76,7 +76,7 @@ def enrol_operator(state: Operator | None, command: EnrolOperator) -> list[Event
             organisation_id=command.organisation_id,
             roles=_sorted(command.roles),
             production=command.production,
-            secret=command.secret,
+            secret=replace(command.secret, version=1),
         )
     ]
 

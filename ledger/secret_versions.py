@@ -1,11 +1,13 @@
 """The versions of a secret that an operator or a credential has had: at most two of them live at any time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ledger.errors import InvalidValue, TwoSecretsLive
 from ledger.events import StoredSecret
 from ledger.values import OVERLAP_MAX
+
+LIVE_MAX = 2  # the one in use and, while a rotation lasts, the one before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class SecretVersion:
     key_id: str
     digest: str
     hint: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     created_at: datetime
     expires_at: datetime | None = None
 
@@ -60,7 +62,7 @@ def overlap_end(versions: tuple[SecretVersion, ...], at: datetime, overlap: time
     """
     if not timedelta(0) <= overlap <= OVERLAP_MAX:
         raise InvalidValue("overlap_seconds", f"must lie between 0 and {int(OVERLAP_MAX.total_seconds())}")
-    if overlap and len(live(versions, at)) > 1:
+    if overlap and len(live(versions, at)) >= LIVE_MAX:
         raise TwoSecretsLive("two secrets are live: end the overlap first, or rotate without one")
     return at + overlap
 

@@ -9,10 +9,12 @@ import hashlib
 import hmac
 import re
 import secrets as entropy
+import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from threading import BoundedSemaphore
 from typing import Literal
 
@@ -29,7 +31,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARS = 30
 CHECKSUM_CHARS = 6
 HINT_CHARS = 4
-SECRET_CHARS_MAX = PASSWORD_BYTES_MAX  # what is longer was never issued here
+SECRET_CHARS_MAX = PASSWORD_BYTES_MAX  # what is longer was neither issued nor accepted here
 
 Holder = Kind | Literal["operator"]
 
@@ -86,6 +88,13 @@ def well_formed(presented: str) -> bool:
     return checksum(random) == presented[-CHECKSUM_CHARS:]
 
 
+def malformed(presented: str) -> bool:
+    """Whether nothing of the kind can have been issued or accepted here, so that no look-up is worth its cost."""
+    if claims_our_format(presented):
+        return not well_formed(presented)
+    return not 0 < len(presented) <= SECRET_CHARS_MAX
+
+
 def random_text(chars: int) -> str:
     """Characters of the alphabet from the operating system's generator."""
     return "".join(entropy.choice(ALPHABET) for _ in range(chars))
@@ -127,11 +136,11 @@ class DigestKeys:
     def candidates(self, presented: str) -> list[str]:
         """Every digest under which this secret could be kept, for one look-up. Bounded by the number of keys."""
         if not claims_our_format(presented):
-            presented = hashlib.sha256(presented.encode()).hexdigest()
+            presented = hashlib.sha256(_bytes(presented)).hexdigest()
         return [self._digest(key_id, presented) for key_id in self._keys]
 
     def _digest(self, key_id: str, text: str) -> str:
-        return hmac.digest(self._keys[key_id], text.encode(), "sha256").hex()
+        return hmac.digest(self._keys[key_id], _bytes(text), "sha256").hex()
 
 
 def same_digest(stored: str, candidates: Sequence[str]) -> bool:
@@ -146,6 +155,14 @@ def same_digest(stored: str, candidates: Sequence[str]) -> bool:
 
 # RFC 9106 section 4 and OWASP's floor: 19 MiB, two passes, one lane.
 _ARGON2 = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+# A hash that no password has: it costs what any other costs, and nothing to make.
+_NOBODYS_HASH = "$argon2id$v=19$m={},t={},p={}${}${}".format(
+    _ARGON2.memory_cost,
+    _ARGON2.time_cost,
+    _ARGON2.parallelism,
+    b64encode(entropy.token_bytes(_ARGON2.salt_len)).decode().rstrip("="),
+    b64encode(entropy.token_bytes(_ARGON2.hash_len)).decode().rstrip("="),
+)
 # At most so many hashes at once in a process: each takes 19 MiB and a core for some 20 ms.
 _ARGON2_SLOTS = BoundedSemaphore(4)
 # A queue for a slot longer than this is an attack or an outage; the caller is told to come back.
@@ -157,14 +174,14 @@ def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
 
     `about` are words that must not be the password (login, organisation). Raises `InvalidValue` with the reason for
     one that is too short, too long or easily guessed (NIST SP 800-63B-4 section 3.1.1.2: length and a blocklist, no
-    composition rules).
+    composition rules), and `QueueFull` where too many are being hashed already.
     """
     if len(password) < PASSWORD_CHARS_MIN:
         raise InvalidValue("secret", f"is shorter than {PASSWORD_CHARS_MIN} characters")
-    if len(password.encode(errors="surrogatepass")) > PASSWORD_BYTES_MAX:
+    if len(_bytes(password)) > PASSWORD_BYTES_MAX:
         raise InvalidValue("secret", f"is longer than {PASSWORD_BYTES_MAX} bytes")
     if not password.isprintable():
-        raise InvalidValue("secret", "holds control characters")
+        raise InvalidValue("secret", "holds control or invisible characters")
     if claims_our_format(password):
         raise InvalidValue("secret", "begins with kl_, which marks generated secrets")
     # The estimate reads the first 72 characters: its cost grows with the length, and what follows only adds strength.
@@ -173,33 +190,37 @@ def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
         why = estimate["feedback"]["warning"] or "it follows a common pattern"
         raise InvalidValue("secret", f"is easily guessed: {why.rstrip('.').lower()}")
     with _argon2_slot():
-        password_hash = _ARGON2.hash(password)
+        password_hash = _ARGON2.hash(_as_typed(password))
     return IssuedSecret(password, StoredSecret(1, ARGON2ID, "", ""), password_hash)
 
 
-def password_matches(password_hash: str, password: str) -> bool:
-    """Whether the password is the one that was hashed."""
+def password_matches(password_hash: str | None, password: str) -> bool:
+    """Whether the password is the one that was hashed. None stands for nobody's password: it costs the same to check.
+
+    Raises `QueueFull` where too many are being checked already.
+    """
     with _argon2_slot():
         try:
-            return _ARGON2.verify(password_hash, password)
+            return _ARGON2.verify(_NOBODYS_HASH if password_hash is None else password_hash, _as_typed(password))
         except (VerificationError, InvalidHashError):
             return False
 
 
-def spend_password_work(password: str) -> None:
-    """Take as long as checking a password does, so that an unknown login cannot be told by the clock."""
-    password_matches(_unmatchable_hash(), password)
+def _as_typed(password: str) -> bytes:
+    """The password in NFC, so that the same keys give the same bytes on every system (RFC 8265 section 4.2.2)."""
+    return _bytes(unicodedata.normalize("NFC", password))
 
 
-@cache
-def _unmatchable_hash() -> str:
-    return _ARGON2.hash(entropy.token_bytes(32))
+def _bytes(presented: str) -> bytes:
+    """UTF-8 of whatever was presented: JSON can carry half of a surrogate pair, which is wrong but must not fail."""
+    return presented.encode(errors="surrogatepass")
 
 
-class _argon2_slot:  # noqa: N801 - used as a verb
-    def __enter__(self) -> None:
-        if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
-            raise QueueFull("too many passwords are being checked")
-
-    def __exit__(self, *_: object) -> None:
+@contextmanager
+def _argon2_slot() -> Iterator[None]:
+    if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
+        raise QueueFull("too many passwords are being checked")
+    try:
+        yield
+    finally:
         _ARGON2_SLOTS.release()

@@ -1,6 +1,7 @@
 """One frozen Settings, read from the environment: every variable the service knows, with its meaning and bounds."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
@@ -11,14 +12,21 @@ from ledger.values import AnyNetwork
 
 PREFIX = "KEYLEDGER_"
 DATA_DIR = Path(".keyledger")
+FOR_TESTS = "KEYLEDGER_TEST_"  # variables of the test suite, which starts the service in its own environment
+
+# PostgreSQL keeps 63 bytes of a name (and pg_ for itself); the rest is for what is named after the schema.
+_SCHEMA = re.compile("[a-z_][a-z0-9_]{0,38}")
 
 
 class SettingsError(Exception):
     """A variable of the environment is wrong; the message names it and says what is expected."""
 
 
-def _setting(default: Any, meaning: str, **more: Any) -> Any:
-    return field(default=default, metadata={"meaning": meaning}, **more)
+def _setting(default: Any, meaning: str, bounds: tuple[float, float] | None = None, **more: Any) -> Any:
+    """A field with what documentation says of it; `bounds` are the least and the greatest value it may have."""
+    if bounds is not None:
+        meaning += f", {bounds[0]} to {bounds[1]}"
+    return field(default=default, metadata={"meaning": meaning, "bounds": bounds}, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +41,37 @@ class Settings:
     data_dir: Path = _setting(DATA_DIR, "where the embedded PostgreSQL and the master key live")  # noqa: RUF009
     schema: str = _setting("keyledger", "the PostgreSQL schema that holds this log; one schema is one ledger")
     host: str = _setting("127.0.0.1", "address to listen on")
-    port: int = _setting(8080, "port to listen on, 1 to 65535")
-    workers: int = _setting(1, "worker processes that serve HTTP, 1 to 64")
-    threads: int = _setting(32, "threads in each worker, 1 to 256: as many commands can share one commit")
+    port: int = _setting(8080, "port to listen on", (1, 65_535))
+    workers: int = _setting(1, "worker processes that serve HTTP", (1, 64))
+    threads: int = _setting(32, "threads in each worker: as many commands can share one commit", (1, 256))
     projector: bool = _setting(True, "whether the serving process also runs the projector")
     master_key: str = _setting("", "base64 of 32 random bytes, one key a line, the current one first", repr=False)
     bootstrap_token: str = _setting("", "token of the first administrator; generated where left empty", repr=False)
-    pool_size_max: int = _setting(8, "PostgreSQL connections a process may hold, 3 to 100")
-    commit_batch_max: int = _setting(256, "commands that one commit may carry, 1 to 1000")
-    commit_queue_max: int = _setting(2048, "commands that may wait for a commit before 503, 1 to 100000")
-    statement_timeout: float = _setting(15.0, "longest a statement may run")
-    lock_timeout: float = _setting(5.0, "longest a statement may wait for a lock")
-    connect_timeout: float = _setting(5.0, "longest to wait for a connection")
-    projection_poll: float = _setting(1.0, "longest a projection sleeps without a notification")
-    projection_lag_max: float = _setting(30.0, "lag of a projection after which /readyz says not ready")
-    usage_flush: float = _setting(5.0, "how often last-used times are written; a crash loses at most this much")
-    rotation_days: int = _setting(90, "days after which a secret's rotation is due")
-    body_bytes_max: int = _setting(65_536, "largest request body that is read")
+    pool_size_max: int = _setting(8, "PostgreSQL connections a process may hold", (3, 100))
+    commit_batch_max: int = _setting(256, "commands that one commit may carry", (1, 1_000))
+    commit_queue_max: int = _setting(2048, "commands that may wait for a commit before 503", (1, 100_000))
+    statement_timeout: float = _setting(15.0, "longest a statement may run", (0.1, 3_600))
+    lock_timeout: float = _setting(5.0, "longest a statement may wait for a lock", (0.1, 3_600))
+    connect_timeout: float = _setting(5.0, "longest to wait for a connection", (0.1, 300))
+    projection_poll: float = _setting(1.0, "longest a projection sleeps without a notification", (0.05, 60))
+    projection_lag_max: float = _setting(30.0, "lag of a projection after which /readyz says not ready", (1, 86_400))
+    usage_flush: float = _setting(
+        5.0, "how often last-used times are written; a crash loses at most this much", (0.1, 3_600)
+    )
+    rotation_days: int = _setting(90, "days after which a secret's rotation is due", (1, 3_660))
+    body_bytes_max: int = _setting(65_536, "largest request body that is read", (1_024, 10_485_760))
     trusted_proxies: tuple[AnyNetwork, ...] = _setting((), "comma-separated networks whose X-Forwarded-For is believed")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("port", 1, 65_535),
-            ("workers", 1, 64),
-            ("threads", 1, 256),
-            ("pool_size_max", 3, 100),
-            ("commit_batch_max", 1, 1_000),
-            ("commit_queue_max", 1, 100_000),
-            ("statement_timeout", 0.1, 3_600),
-            ("lock_timeout", 0.1, 3_600),
-            ("connect_timeout", 0.1, 300),
-            ("projection_poll", 0.05, 60),
-            ("projection_lag_max", 1, 86_400),
-            ("usage_flush", 0.1, 3_600),
-            ("rotation_days", 1, 3_660),
-            ("body_bytes_max", 1_024, 10_485_760),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise SettingsError(f"{PREFIX}{name.upper()} must lie between {low} and {high}")
-        if not (
-            self.schema.isidentifier() and self.schema.isascii() and self.schema.islower() and len(self.schema) < 40
-        ):
-            raise SettingsError(f"{PREFIX}SCHEMA must be a lower-case identifier of fewer than 40 characters")
+        for setting in fields(self):
+            bounds = setting.metadata["bounds"]
+            if bounds is not None and not bounds[0] <= getattr(self, setting.name) <= bounds[1]:
+                raise SettingsError(f"{PREFIX}{setting.name.upper()} must lie between {bounds[0]} and {bounds[1]}")
+        if not _SCHEMA.fullmatch(self.schema) or self.schema.startswith("pg_"):
+            raise SettingsError(
+                f"{PREFIX}SCHEMA must be at most 39 of a-z, 0-9 and _, not begin with a digit, and not with pg_"
+            )
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise SettingsError(f"{PREFIX}LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
 
@@ -97,7 +93,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {}
     for given, content in environment.items():
         variable, text = given, content
-        if not given.startswith(PREFIX):
+        if not given.startswith(PREFIX) or given.startswith(FOR_TESTS):
             continue
         if given in from_files:
             variable, text = given.removesuffix("_FILE"), _read(given, content)
@@ -128,17 +124,20 @@ def _parse(variable: str, text: str, default: object) -> object:
                 return int(text)
             case float():
                 return float(text)
-            case Path():
+            case Path() if text:
                 return Path(text).expanduser()
+            case Path():
+                raise ValueError
             case tuple():
                 return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
             case _:
                 return text
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RuntimeError):  # the last: a home directory that nobody has
         expected = {
             bool: "yes or no",
             int: "a whole number",
             float: "a number",
+            type(DATA_DIR): "a directory",
             tuple: "networks like 10.0.0.0/8",
         }
         raise SettingsError(f"{variable} must be {expected.get(type(default), 'a text')}") from None

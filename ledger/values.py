@@ -5,6 +5,7 @@ the field and the reason. Bounds are here, beside their reasons, and nowhere els
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,7 +23,7 @@ NETWORKS_MAX = 200  # an office's or a cloud's egress list; a longer one is a ro
 SCOPES_MAX = 500  # ten times the largest of the five source catalogues
 OVERLAP_MAX = timedelta(days=90)  # a rotation that takes longer than a quarter is not a rotation
 EXPIRY_MAX = timedelta(days=3_660)  # ten years: beyond that a date is a typing error
-PASSWORD_CHARS_MIN = 12  # NIST SP 800-63B-4 section 3.1.1.2 asks for 8 at least, 15 where nothing else protects
+PASSWORD_CHARS_MIN = 15  # NIST SP 800-63B-4 section 3.1.1.2, where a password is the only thing that is asked for
 PASSWORD_BYTES_MAX = 1_024  # bounds the work of hashing
 
 
@@ -129,32 +130,41 @@ def one_of(enum: type[ANY_ENUM], value: str, field: str) -> ANY_ENUM:
         raise InvalidValue(field, f"is not one of {allowed}") from None
 
 
-# Control characters (C0, DEL, C1), line and paragraph separators and direction overrides can forge a log line or
-# turn a name around on a page, so no text of ours holds them; descriptions may have line breaks and tabs.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNPRINTABLE_BUT_BREAKS = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+# What has no glyph can forge a log line, turn a name around on a page, or hide in it, so no text of ours holds it:
+# control characters, separators of lines and paragraphs, bidirectional controls, zero-width and other invisible
+# characters, tags, lone surrogates. The two joiners (U+200C, U+200D) stay: Persian, the Indic scripts and many emoji
+# cannot be written without them. Letters that look alike across scripts are not refused, because nothing is decided by
+# a name: decisions go by ids, and what does identify (logins, scopes, public identifiers) is ASCII.
+_INVISIBLE = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e007f"
 )
+_BLANK = "\u200c\u200d\u2800"  # allowed, but a name of nothing else could not be seen (the last is Braille's space)
+_NOT_ON_ONE_LINE = re.compile(f"[{_INVISIBLE}\t\n\r]")
+_NOT_IN_A_TEXT = re.compile(f"[{_INVISIBLE}]")
 
 
 class _Text(str):
-    """A text that is checked when it is built."""
+    """A text that is checked when it is built: trimmed, and in Unicode's form NFC, so that what reads the same is the
+    same however it was typed."""
 
     FIELD: ClassVar[str] = "text"
     CHARS_MIN: ClassVar[int] = 0
     CHARS_MAX: ClassVar[int] = NAME_CHARS_MAX
-    FORBIDDEN: ClassVar[re.Pattern[str]] = _UNPRINTABLE
+    FORBIDDEN: ClassVar[re.Pattern[str]] = _NOT_ON_ONE_LINE
     __slots__ = ()
 
     def __new__(cls, value: str, field: str | None = None) -> Self:
-        text = value.strip()
+        text = unicodedata.normalize("NFC", value.strip())
         field = field or cls.FIELD
-        if len(text) < cls.CHARS_MIN:
+        if cls.CHARS_MIN and all(c.isspace() or c in _BLANK for c in text):
             raise InvalidValue(field, "must not be empty")
+        if len(text) < cls.CHARS_MIN:
+            raise InvalidValue(field, f"is shorter than {cls.CHARS_MIN} characters")
         if len(text) > cls.CHARS_MAX:
             raise InvalidValue(field, f"is longer than {cls.CHARS_MAX} characters")
         if cls.FORBIDDEN.search(text):
-            raise InvalidValue(field, "holds control characters")
+            raise InvalidValue(field, "holds control or invisible characters")
         cls.check(text, field)
         return super().__new__(cls, text)
 
@@ -183,7 +193,7 @@ class Description(_Text):
 
     FIELD = "description"
     CHARS_MAX = DESCRIPTION_CHARS_MAX
-    FORBIDDEN = _UNPRINTABLE_BUT_BREAKS
+    FORBIDDEN = _NOT_IN_A_TEXT
     __slots__ = ()
 
 
@@ -195,10 +205,28 @@ class Reason(_Text):
     __slots__ = ()
 
 
+class LabelKey(_Text):
+    """What a label is called: one line, not empty."""
+
+    FIELD = "labels"
+    CHARS_MIN = 1
+    CHARS_MAX = LABEL_CHARS_MAX
+    __slots__ = ()
+
+
+class LabelValue(_Text):
+    """What a label says: one line."""
+
+    FIELD = "labels"
+    CHARS_MAX = LABEL_CHARS_MAX
+    __slots__ = ()
+
+
 class EmailAddress(_Text):
     """A mailbox's address (RFC 5321 section 4.1.2), without quoted local parts and address literals.
 
-    Whether mail arrives there is not asked; the shape is, because people mistype.
+    Whether mail arrives there is not asked; the shape is, because people mistype. Beyond ASCII, letters, marks and
+    digits may stand in it (RFC 6531), but no spaces and no signs that pass for a dot or an at-sign.
     """
 
     FIELD = "contact_email"
@@ -210,10 +238,18 @@ class EmailAddress(_Text):
         r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9\u0080-\U0010ffff-]{0,61}[A-Za-z0-9\u0080-\U0010ffff])?"
     )
     _SHAPE: ClassVar[re.Pattern[str]] = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
+    _LOCAL_BYTES_MAX: ClassVar[int] = 64  # RFC 5321 section 4.5.3.1.1
 
     @classmethod
     def check(cls, text: str, field: str) -> None:
-        if not cls._SHAPE.fullmatch(text) or len(text.partition("@")[0].encode()) > 64:
+        local, _, domain = text.partition("@")
+        if (
+            not cls._SHAPE.fullmatch(text)
+            or len(local.encode()) > cls._LOCAL_BYTES_MAX
+            or len(text.encode()) > cls.CHARS_MAX
+            or domain.rpartition(".")[2].isdigit()  # an IP address; no top-level domain is a number (RFC 3696)
+            or not all(c.isascii() or unicodedata.category(c)[0] in "LMN" for c in text)
+        ):
             raise InvalidValue(field, "is not a valid email address")
 
 
@@ -301,17 +337,20 @@ def unmapped_network(network: AnyNetwork) -> AnyNetwork:
     return network
 
 
+def unmapped_address(address: AnyAddress) -> AnyAddress:
+    """The IPv4 address that an IPv4-mapped IPv6 one stands for; any other as it is."""
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+
+
 def parse_address(value: str, field: str = "client_ip") -> AnyAddress:
     """One IP address, an IPv4-mapped one as its IPv4 one; `InvalidValue` otherwise."""
     try:
         address = ip_address(value.strip())
     except ValueError:
         raise InvalidValue(field, "is not an IP address") from None
-    if isinstance(address, IPv6Address):
-        if address.scope_id is not None:
-            raise InvalidValue(field, "an address with a zone means something on one machine only")
-        return address.ipv4_mapped or address
-    return address
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise InvalidValue(field, "an address with a zone means something on one machine only")
+    return unmapped_address(address)
 
 
 def networks(values: Iterable[str]) -> tuple[Network, ...]:
@@ -334,20 +373,23 @@ def labels(values: Mapping[str, str]) -> dict[str, str]:
     """Free key-value pairs for people's own bookkeeping, sorted by key."""
     if len(values) > LABELS_MAX:
         raise InvalidValue("labels", f"holds more than {LABELS_MAX} labels")
-    checked = {}
-    for key in sorted(values):
-        for text, what in ((key, "key"), (values[key], "value")):
-            if not (what == "value" or text) or len(text) > LABEL_CHARS_MAX or _UNPRINTABLE.search(text):
-                raise InvalidValue(f"labels.{key[:LABEL_CHARS_MAX]}", f"its {what} is empty, too long or unprintable")
-        checked[key] = values[key]
-    return checked
+    checked: dict[str, str] = {}
+    for key, value in values.items():
+        name = LabelKey(key, "labels")
+        if name in checked:
+            raise InvalidValue(f"labels.{name}", "is there twice")
+        checked[name] = LabelValue(value, f"labels.{name}")
+    return dict(sorted(checked.items()))
 
 
 def utc(value: datetime, field: str) -> datetime:
     """The moment in UTC; a time without a zone is refused, as it names a different moment in every place."""
     if value.tzinfo is None:
         raise InvalidValue(field, "has no time zone: end it in Z or an offset")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # the first or the last hours of the calendar, elsewhere
+        raise InvalidValue(field, "lies outside the calendar") from None
 
 
 def in_the_future(value: datetime, now: datetime, field: str, at_most: timedelta = EXPIRY_MAX) -> datetime:
@@ -360,9 +402,9 @@ def in_the_future(value: datetime, now: datetime, field: str, at_most: timedelta
     return moment
 
 
-def optional(build: "Callable[[str], ANY_TEXT]", value: str | None) -> "ANY_TEXT | None":
-    """`build(value)`, or None for an absent or empty value."""
-    return build(value) if value else None
-
-
 ANY_TEXT = TypeVar("ANY_TEXT", bound=str)
+
+
+def optional(build: Callable[[str], ANY_TEXT], value: str | None) -> ANY_TEXT | None:
+    """`build(value)`, or None for an absent or blank value."""
+    return build(value) if value and value.strip() else None

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_network
 from uuid import UUID
 
-from ledger.secrets import ARGON2ID, claims_our_format, password_matches, same_digest, spend_password_work
-from ledger.values import AnyAddress, Channel, Kind, Mode
+from ledger.errors import InvalidValue
+from ledger.secret_versions import LIVE_MAX
+from ledger.secrets import ARGON2ID, claims_our_format, malformed, password_matches, same_digest
+from ledger.values import AnyAddress, AnyNetwork, Channel, Kind, Login, Mode, unmapped_address
 
 
 class Code(StrEnum):
@@ -59,7 +62,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a gateway asks. `digests` are those under which `secret` could be kept; an empty tuple means malformed."""
+    """What a gateway asks. `digests` are those under which `secret` could be kept (`DigestKeys.candidates`).
+
+    `mode` and `channel` are what the request came in by; a mode that is not named is not checked.
+    """
 
     secret: str = field(repr=False)
     digests: Sequence[str] = field(repr=False)
@@ -86,15 +92,23 @@ class Verdict:
         return self.code is Code.VALID
 
 
-def login_of(question: Question) -> tuple[Channel, str] | None:
+def login_of(question: Question) -> tuple[Channel, Login] | None:
     """The login to look up where the secret may be a chosen password: not one of our format, a login, its channel."""
-    if question.public_id and question.channel is not None and not claims_our_format(question.secret):
-        return question.channel, question.public_id
-    return None
+    if not question.public_id or question.channel is None or claims_our_format(question.secret):
+        return None
+    try:
+        return question.channel, Login(question.public_id)
+    except InvalidValue:
+        return None  # nobody can have it
 
 
 def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
-    """The verdict on a well-formed question."""
+    """The verdict. `candidates` may be empty where the secret is malformed: then no look-up is needed.
+
+    Raises `QueueFull` where too many passwords are being checked already.
+    """
+    if malformed(question.secret):
+        return Verdict(Code.MALFORMED)
     found = _matching(question, candidates)
     if found is None:
         return Verdict(Code.NOT_FOUND)
@@ -102,24 +116,29 @@ def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
 
 
 def _matching(question: Question, candidates: Sequence[Candidate]) -> Candidate | None:
-    """The candidate whose secret was presented by someone who may know it, or None.
+    """The candidate whose secret was presented by someone who may know of it, or None.
 
-    Where a password could have been meant, a password's work is spent whether or not there was one to compare.
+    Where a password could be meant, every None takes as many password checks as a login can have live passwords:
+    whether the login is unknown, another tenant's, or known with one password or two, and none of them this one.
     """
-    passwords = [c for c in candidates if c.algorithm == ARGON2ID]
-    found = None
-    for candidate in candidates:
-        if candidate.algorithm == ARGON2ID:
-            matches = password_matches(candidate.password_hash, question.secret)
-        else:
-            matches = same_digest(candidate.digest, question.digests)
-        if matches and found is None:
-            found = candidate
-    if login_of(question) is not None and not passwords and found is None:
-        spend_password_work(question.secret)
-    if found is None or question.organisation_id not in (None, found.organisation_id):
+    theirs = [c for c in candidates if _may_be_told(question, c)]
+    for candidate in theirs:
+        if candidate.algorithm != ARGON2ID and same_digest(candidate.digest, question.digests):
+            return candidate
+    if login_of(question) is None:
         return None
-    return found if _identified(question, found) else None
+    chosen: list[Candidate | None] = [
+        c for c in theirs if c.algorithm == ARGON2ID and c.password_hash and not _past(c.secret_expires_at, question.at)
+    ]
+    chosen += [None] * (LIVE_MAX - len(chosen))
+    for maybe in chosen:
+        if password_matches(maybe.password_hash if maybe else None, question.secret):
+            return maybe
+    return None
+
+
+def _may_be_told(question: Question, candidate: Candidate) -> bool:
+    return question.organisation_id in (None, candidate.organisation_id) and _identified(question, candidate)
 
 
 def _identified(question: Question, found: Candidate) -> bool:
@@ -127,7 +146,7 @@ def _identified(question: Question, found: Candidate) -> bool:
     if question.public_id is None:
         return found.kind == Kind.API_KEY
     if found.kind == Kind.CHANNEL_LOGIN:
-        return question.public_id.lower() == found.public_id.lower()
+        return question.public_id.strip().lower() == found.public_id.lower()
     return question.public_id == found.public_id
 
 
@@ -158,4 +177,12 @@ def _past(moment: datetime | None, at: datetime) -> bool:
 
 
 def _inside(address: AnyAddress | None, allowlist: Sequence[str]) -> bool:
-    return address is not None and any(address in ip_network(network) for network in allowlist)
+    if address is None:
+        return False
+    address = unmapped_address(address)
+    return any(address in _network(network) for network in allowlist)
+
+
+@lru_cache(maxsize=10_000)  # parsing costs more than all the rest of a decision; some five megabytes
+def _network(cidr: str) -> AnyNetwork:
+    return ip_network(cidr)

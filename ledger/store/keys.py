@@ -64,9 +64,9 @@ class Keyring:
     """The master keys of one ledger and what is derived from them."""
 
     def __init__(self, master_keys: Iterable[bytes]) -> None:
-        self._masters = {key_id(key): key for key in master_keys}
+        self._masters = {key_id(key): key for key in master_keys}  # in order: the current one is the first
         if not self._masters:
-            raise SettingsError("the master key is empty")
+            raise SettingsError("the master key ring is empty")
         if len(self._masters) > KEYS_MAX:
             raise SettingsError(f"the master key ring holds more than {KEYS_MAX} keys")
         self.current = next(iter(self._masters))
@@ -86,11 +86,13 @@ class Keyring:
         if not text:
             try:
                 text = settings.master_key_file.read_text(encoding="ascii")
-            except OSError:
+            except FileNotFoundError:
                 raise SettingsError(
                     "there is no master key: set KEYLEDGER_MASTER_KEY or KEYLEDGER_MASTER_KEY_FILE, "
                     f"or restore {settings.master_key_file}"
                 ) from None
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"the master key cannot be read: {error}") from None
         return cls(parse_master_keys(text))
 
     def check_values(self) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from importlib import resources
 import psycopg
 from psycopg import sql
 
+from ledger.store.datastore import unavailable_as_such
 from ledger.store.keys import Keyring, WrongMasterKey, same_check_value
 
 SERVER_VERSION_MIN = 150_000  # PostgreSQL 15
@@ -48,8 +49,14 @@ def migrations() -> list[Migration]:
 
 
 def migrate(conninfo: str, schema: str) -> list[Migration]:
-    """Apply what is missing and return it. Running it twice, or twice at once, does no more."""
-    with psycopg.connect(conninfo, autocommit=True, application_name="keyledger migrate") as connection:
+    """Apply what is missing and return it. Running it twice, or twice at once, does no more.
+
+    Raises `MigrationError`, and `StoreUnavailable` where PostgreSQL cannot be reached or a lock is not to be had.
+    """
+    with (
+        unavailable_as_such(),
+        psycopg.connect(conninfo, autocommit=True, application_name="keyledger migrate") as connection,
+    ):
         if connection.info.server_version < SERVER_VERSION_MIN:
             raise MigrationError(f"PostgreSQL {connection.info.server_version // 10_000} is too old: 15 is the first")
         key = int.from_bytes(hashlib.sha256(f"keyledger migrate {schema}".encode()).digest()[:8], signed=True)
@@ -100,12 +107,21 @@ def register_master_keys(connection: psycopg.Connection[tuple[object, ...]], key
 
 
 def _set_up(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> None:
-    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(schema)))
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migration (version integer PRIMARY KEY, name text NOT NULL, "
-        "digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-    )
+    name = sql.Identifier(schema)
+    try:
+        # Asked first: creating one "if not exists" needs the right to create even where it exists.
+        if connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+        connection.execute(sql.SQL("SET search_path TO {}").format(name))
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migration (version integer PRIMARY KEY, name text NOT NULL, "
+            "digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationError(
+            f"the database's user may not create what the ledger needs ({error.diag.message_primary}): "
+            f"let its owner run CREATE SCHEMA {schema} AUTHORIZATION {connection.info.user}"
+        ) from None
 
 
 def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, str]:
