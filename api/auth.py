@@ -1,7 +1,7 @@
 """Who is asking, and what that allows.
 
-Operators present a token: `Authorization: Bearer kl_operator_...` (RFC 6750). Whether a token is good is answered before
-anything else is looked at, so that a 401 never tells whether an id exists; another organisation's things are 404.
+Operators present a token: `Authorization: Bearer kl_operator_...` (RFC 6750). Whether a token is good is answered
+before anything else is looked at, so a 401 never tells whether an id exists; another organisation's things are 404.
 """
 
 from collections.abc import Mapping, Sequence

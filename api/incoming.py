@@ -82,9 +82,7 @@ def _trusted(address: str, trusted: Sequence[AnyNetwork]) -> bool:
 class StrictParser(FlaskParser):
     """Reads arguments the strict way: JSON only where JSON is said, an object only, and nothing unknown, ever."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(  # noqa: RUF012 - the library's own attribute
-        ("json", "query", "path"), "raise"
-    )
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query", "path"), "raise")
 
     def load_json(self, req: Any, schema: Any) -> Any:  # noqa: ARG002 - the library's signature
         """The body's object. 415 for another media type, 400 for what is not one JSON object."""

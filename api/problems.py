@@ -88,8 +88,6 @@ class ProblemApi(Api):
             return problem(422, code, "; ".join(f"{f['field']}: {f['reason']}" for f in failed), failed)
         kept = ("Allow", "Retry-After", "WWW-Authenticate")
         headers = {name: value for name, value in error.get_headers() if name in kept}
-        if status >= 500 and not isinstance(error, HTTPException):
-            logger.error("unhandled", exc_info=error)
         detail = "something went wrong on our side" if status == 500 else (error.description or error.name)
         return problem(status, HTTP_CODES.get(status, "error"), detail, headers=headers)
 

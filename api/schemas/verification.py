@@ -15,9 +15,7 @@ class VerifyIn(Strict):
         required=True, validate=validate.Length(min=1, max=SECRET_CHARS_MAX), metadata={"writeOnly": True}
     )
     public_id = fields.String(allow_none=True, validate=validate.Length(max=200))
-    client_ip = fields.String(
-        allow_none=True, validate=validate.Length(max=50), metadata={"example": "192.0.2.7"}
-    )
+    client_ip = fields.String(allow_none=True, validate=validate.Length(max=50), metadata={"example": "192.0.2.7"})
     mode = fields.String(allow_none=True, validate=validate.OneOf(list(Mode)))
     channel = fields.String(allow_none=True, validate=validate.OneOf(list(Channel)))
     scopes = fields.List(

@@ -1,0 +1,254 @@
+"""`keyledger history`: what ever happened to a credential, an operator or an organisation, and what it was at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.text import Text
+
+from api.cli import options
+from api.cli.credentials import credential_facts
+from api.cli.documents import (
+    credential_document,
+    event_document,
+    operator_document,
+    organisation_document,
+)
+from api.cli.operators import operator_facts
+from api.cli.output import console, moment, print_facts, print_json
+from api.cli.session import Session, open_ledger
+from ledger.credential import Credential
+from ledger.errors import NotFound
+from ledger.events import (
+    CredentialCreated,
+    CredentialDescribed,
+    CredentialErased,
+    CredentialOverlapEnded,
+    CredentialResumed,
+    CredentialRevoked,
+    CredentialRotated,
+    CredentialScopesFixed,
+    CredentialSuspended,
+    CredentialWhitelisted,
+    Event,
+    OperatorEnrolled,
+    OperatorRemoved,
+    OperatorRolesChanged,
+    OperatorTokenRotated,
+    OrganisationRegistered,
+    OrganisationRenamed,
+    Recorded,
+    StoredSecret,
+)
+from ledger.operator import Operator
+from ledger.organisation import Organisation
+from ledger.service import CREDENTIAL, OPERATOR, ORGANISATION, fold
+from projections import credential_status, operator_status, organisation_status
+
+State = Credential | Operator | Organisation
+
+_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, OPERATOR, ORGANISATION)}
+
+
+@click.command()
+@click.argument("aggregate_id", type=click.UUID, metavar="CREDENTIAL")
+@click.option("--as-of", type=options.Moment(), help="Only what had happened by then, and the state it gave.")
+@options.as_json
+def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
+    """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
+
+    Takes the id of an operator or of an organisation, too.
+    """
+    with open_ledger() as session:
+        recorded = _until(session.services.log.history(aggregate_id).recorded, as_of)
+        if not recorded:
+            raise NotFound("credential, operator or organisation" + (" at that time" if as_of else ""))
+        kind = recorded[0].event.TOPIC.partition(".")[0]
+        state: State | None = fold(_AGGREGATES[kind], recorded) if as_of else None
+        if json:
+            print_json(_document(session, kind, recorded, as_of, state))
+            return
+        _print_timeline(kind, recorded, _names(session, recorded))
+        if state is not None and as_of is not None:
+            click.echo(f"\nAs of {moment(as_of)}:\n")
+            print_facts(_facts(state, as_of))
+
+
+def _until(recorded: Sequence[Recorded], as_of: datetime | None) -> Sequence[Recorded]:
+    if as_of is None:
+        return recorded
+    # Up to the last one by then, not each one by then: clocks of two nodes may differ, and a state is a prefix.
+    last = max((index for index, one in enumerate(recorded, 1) if one.event.context.at <= as_of), default=0)
+    return recorded[:last]
+
+
+def _document(
+    session: Session, kind: str, recorded: Sequence[Recorded], as_of: datetime | None, state: State | None
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "id": recorded[0].aggregate_id,
+        "kind": kind,
+        "organisation_id": recorded[0].organisation_id,
+        "data": [event_document(one) for one in recorded],
+    }
+    match state:
+        case Credential():
+            row = credential_status.status_row(state)
+            days = session.services.settings.rotation_days
+            return document | {"as_of": as_of, "state": credential_document(row, as_of or state.created_at, days)}
+        case Operator():
+            return document | {"as_of": as_of, "state": operator_document(operator_status.status_row(state))}
+        case Organisation():
+            row = organisation_status.status_row(state)
+            return document | {"as_of": as_of, "state": organisation_document(row)}
+    return document
+
+
+def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
+    match state:
+        case Credential():
+            return credential_facts(state, as_of, {})
+        case Operator():
+            return operator_facts(state)
+        case Organisation():
+            return [("id", state.id), ("name", state.name), ("registered", state.registered_at)]
+
+
+def _names(session: Session, recorded: Sequence[Recorded]) -> dict[str, str]:
+    """The names of the operators who acted, by actor."""
+    names = {}
+    for actor in {one.event.context.actor for one in recorded}:
+        if actor.startswith("operator:"):
+            row = operator_status.find_operator(session.services.store, UUID(actor.removeprefix("operator:")))
+            if row is not None:
+                names[actor] = row["name"]
+    return names
+
+
+def _print_timeline(kind: str, recorded: Sequence[Recorded], names: Mapping[str, str]) -> None:
+    out = console(click.get_text_stream("stdout"))
+    out.print(Text(f"{kind} {recorded[0].aggregate_id}", style="bold"))
+    for one in recorded:
+        context = one.event.context
+        what, details = TOLD[type(one.event)]
+        who = f"{names[context.actor]} ({context.actor})" if context.actor in names else context.actor
+        where = f" from {context.address}" if context.address else ""
+        line = Text(f"\n{moment(context.at)}  ")
+        line.append(what, style="bold")
+        line.append(f"  by {who}, through {_VIA.get(context.via, context.via)}{where}")
+        out.print(line, soft_wrap=True)
+        why = [f"why: {context.reason}"] if context.reason else []
+        marks = f"version {one.aggregate_version}, position {one.position}" + (
+            f", request {context.request_id}" if context.request_id else ""
+        )
+        for detail in (*why, *details(one.event), marks):
+            out.print(Text(f"    {detail}"), soft_wrap=True)
+
+
+_VIA = {"api": "the API", "console": "the console", "command_line": "the command line", "system": "the system itself"}
+
+
+# --- what each event tells -------------------------------------------------------------------------------------------
+
+
+def _nothing(_event: Any) -> list[str]:
+    return []
+
+
+def _created(event: CredentialCreated) -> list[str]:
+    said = [
+        f"{event.kind} “{event.name}”" if event.name else event.kind,
+        f"login {event.login or '(erased)'}" if event.kind == "channel_login" else f"public id {event.public_id}",
+        f"mode {event.mode}" + (f", environment {event.environment}" if event.environment else ""),
+    ]
+    optional = {
+        "channel": event.channel,
+        "contact": event.contact_email,
+        "expires": event.expires_at and moment(event.expires_at),
+        "supersedes": event.supersedes,
+        "imported from": event.imported_from,
+        "labels": ", ".join(f"{key}={value}" for key, value in event.labels.items()),
+    }
+    said += [f"{name} {value}" for name, value in optional.items() if value]
+    return [*said, _secret(event.secret)]
+
+
+def _scopes(event: CredentialScopesFixed) -> list[str]:
+    return [f"{len(event.scopes)} of catalogue {event.catalogue_version}: {', '.join(event.scopes)}"]
+
+
+def _whitelisted(event: CredentialWhitelisted) -> list[str]:
+    # The networks are personal: an erased history has none left to tell, whatever they were.
+    return [", ".join(event.networks) or "any address, or erased"]
+
+
+def _rotated(event: CredentialRotated | OperatorTokenRotated) -> list[str]:
+    before = "ended at once" if event.previous_expires_at == event.context.at else _until_then(event)
+    return [_secret(event.secret), f"the one before {before}"]
+
+
+def _until_then(event: CredentialRotated | OperatorTokenRotated) -> str:
+    return f"stayed good until {moment(event.previous_expires_at)}"
+
+
+def _revoked(event: CredentialRevoked) -> list[str]:
+    later = event.effective_at != event.context.at
+    return [f"because: {event.revocation_reason}", *([f"from {moment(event.effective_at)} on"] if later else [])]
+
+
+def _described(event: CredentialDescribed) -> list[str]:
+    labels = ", ".join(f"{key}={value}" for key, value in event.labels.items())
+    return [
+        f"name “{event.name}”, contact {event.contact_email or '-'}",
+        *([f"description: {' '.join(event.description.split())}"] if event.description else []),
+        *([f"labels {labels}"] if labels else []),
+    ]
+
+
+def _enrolled(event: OperatorEnrolled) -> list[str]:
+    where = f"organisation {event.organisation_id}" if event.organisation_id else "all organisations"
+    return [
+        event.name + (f" <{event.email}>" if event.email else ""),
+        f"{', '.join(event.roles)} in {where}{_production(event.production)}",
+        _secret(event.secret),
+    ]
+
+
+def _roles(event: OperatorRolesChanged) -> list[str]:
+    return [f"{', '.join(event.roles)}{_production(event.production)}"]
+
+
+def _named(event: OrganisationRegistered | OrganisationRenamed) -> list[str]:
+    return [f"“{event.name}”"]
+
+
+def _production(granted: bool) -> str:
+    return ", production too" if granted else ", not in production"
+
+
+def _secret(secret: StoredSecret) -> str:
+    ending = f" ending in {secret.hint}" if secret.hint else ""
+    return f"secret {secret.version}{ending} ({secret.algorithm})"
+
+
+TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
+    OrganisationRegistered: ("registered", _named),
+    OrganisationRenamed: ("renamed", _named),
+    OperatorEnrolled: ("enrolled", _enrolled),
+    OperatorRolesChanged: ("roles changed", _roles),
+    OperatorTokenRotated: ("token rotated", _rotated),
+    OperatorRemoved: ("removed", _nothing),
+    CredentialCreated: ("created", _created),
+    CredentialScopesFixed: ("scopes fixed", _scopes),
+    CredentialWhitelisted: ("allowlist set", _whitelisted),
+    CredentialRotated: ("rotated", _rotated),
+    CredentialOverlapEnded: ("overlap ended", lambda event: [f"secret {event.retired_version} was retired"]),
+    CredentialRevoked: ("revoked", _revoked),
+    CredentialSuspended: ("suspended", _nothing),
+    CredentialResumed: ("resumed", _nothing),
+    CredentialDescribed: ("described", _described),
+    CredentialErased: ("erased", lambda _: ["personal data destroyed; the history stays"]),
+}
+"""For every event, what happened in a word or two, and what there is to tell of it."""

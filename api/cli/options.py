@@ -1,0 +1,135 @@
+"""The arguments that commands share, and how they are read."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ledger.values import PASSWORD_BYTES_MAX
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Duration(click.ParamType):
+    """A length of time: a whole number and its unit (`90s`, `15m`, `24h`, `7d`, `2w`), or `0`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The text as a length of time."""
+        if isinstance(value, timedelta):
+            return value
+        if value == "0":
+            return timedelta(0)
+        # Six digits keep every unit within what a date can be; the ledger's own bound is far below.
+        match = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
+        if match is None:
+            self.fail("say a number and its unit, like 90s, 15m, 24h or 7d, or 0", param, ctx)
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+class Moment(click.ParamType):
+    """A moment as RFC 3339 writes it: `2026-05-31T12:00:00Z`. An offset is required, for a time without one is not a
+    moment."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The text as a moment in UTC."""
+        if isinstance(value, datetime):
+            return value
+        moment = parse_moment(value)
+        if moment is None:
+            self.fail("say a date and time with its zone, like 2026-05-31T12:00:00Z", param, ctx)
+        return moment
+
+
+def parse_moment(text: str) -> datetime | None:
+    """The moment in UTC, or None for a text that is not one, or that leaves open which."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+class KeyValue(click.ParamType):
+    """A label: `key=value`."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The text as a pair."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, content = value.partition("=")
+        if not equals or not key:
+            self.fail("say key=value", param, ctx)
+        return key, content
+
+
+def reason(command: Decorated) -> Decorated:
+    """`--reason`: why, kept in the history."""
+    return click.option("--reason", default="", metavar="TEXT", help="Why you do this; kept in the history.")(command)
+
+
+def as_json(command: Decorated) -> Decorated:
+    """`--json`: for programs."""
+    return click.option("--json", "json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def expected_version(command: Decorated) -> Decorated:
+    """`--expected-version`: refuse if someone else was faster."""
+    return click.option(
+        "--expected-version",
+        type=click.IntRange(min=1),
+        help="Refuse (exit code 6) unless the history is at this version.",
+    )(command)
+
+
+def overlap(command: Decorated) -> Decorated:
+    """`--overlap`: how long the secret before stays good."""
+    return click.option(
+        "--overlap",
+        type=Duration(),
+        default="0",
+        show_default=True,
+        help="How long the present secret stays good: 24h, 7d, or 0 for not at all.",
+    )(command)
+
+
+def chosen_secret(command: Decorated) -> Decorated:
+    """`--secret-file` and `--ask-secret`: a password its user chose. Never an argument: those show in process lists."""
+    command = click.option(
+        "--ask-secret", is_flag=True, help="Ask for the password that the user of a channel login chose."
+    )(command)
+    return click.option(
+        "--secret-file",
+        type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+        help="Read that password from a file, or from standard input for -.",
+    )(command)
+
+
+def read_chosen_secret(secret_file: Path | None, ask_secret: bool) -> str | None:
+    """The chosen password, or None where one is to be generated."""
+    if secret_file is not None and ask_secret:
+        raise click.UsageError("--secret-file and --ask-secret exclude each other")
+    if ask_secret:
+        prompted: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return prompted
+    return None if secret_file is None else read_secret(secret_file)
+
+
+def read_secret(file: Path) -> str:
+    """The secret in a file, or on standard input for `-`, without the line's end."""
+    try:
+        with click.open_file(str(file), encoding="utf-8") as opened:
+            # One character more than the longest, and the end of its line: so a longer one is seen to be.
+            return opened.read(PASSWORD_BYTES_MAX + 3).removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError):
+        raise click.UsageError(f"{file} cannot be read as UTF-8 text") from None

@@ -1,0 +1,95 @@
+"""What is printed: tables for people, JSON for programs. Answers go to standard output, all else to standard error."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import click
+import orjson
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+PIPED_WIDTH = 1_000  # what is piped is cut by whoever reads it, not by us
+
+
+def print_json(document: Any) -> None:
+    """One JSON document; moments as RFC 3339 in Z."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
+    click.echo(orjson.dumps(document, option=options).decode())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table. The first column identifies the row and is never cut."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(cell, row))
+    console(sys.stdout).print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """One thing's facts, a line each."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, cell(value))
+    console(sys.stdout).print(table)
+
+
+def tell(text: str) -> None:
+    """A remark for people, on standard error."""
+    click.echo(text, err=True)
+
+
+def print_secret(secret: str, what: str) -> None:
+    """A secret, alone on standard output, this once."""
+    tell(f"This is the {what}. It is shown this once and cannot be shown again: keep it safe now.")
+    click.echo(secret)
+
+
+def progress_bar() -> Progress:
+    """A progress bar on standard error, where somebody watches."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console(sys.stderr),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def console(stream: IO[str]) -> Console:
+    """A console on a stream."""
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPED_WIDTH)
+
+
+def cell(value: object) -> Text:
+    """A value as people read it. A `Text`, for a name may hold what would be markup in a plain string."""
+    match value:
+        case None | "" | () | []:
+            return Text("-")
+        case bool():
+            return Text("yes" if value else "no")
+        case datetime():
+            return Text(moment(value))
+        case Text():
+            return value
+        case list() | tuple():
+            return Text(", ".join(map(str, value)))
+        case dict():
+            return Text(", ".join(f"{key}={item}" for key, item in value.items()) or "-")
+    return Text(str(value))
+
+
+def moment(value: datetime) -> str:
+    """A moment in UTC, to the second."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -1,0 +1,87 @@
+"""What every command begins with: the settings, the ledger opened on them, and who is asking."""
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from api.wiring import Services, database, open_services
+from ledger.credential import Credential
+from ledger.events import Context
+from ledger.operator import Operator
+from ledger.service import CREDENTIAL, OPERATOR
+from ledger.settings import Settings, SettingsError, from_environment
+from ledger.store.keys import Keyring
+from ledger.values import Reason, Via
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The services, for the time of one command. All it records carries the same request id."""
+
+    services: Services
+    request_id: str
+
+    def context(self, reason: str = "") -> Context:
+        """The context of what is recorded now."""
+        return Context(
+            at=datetime.now(UTC),
+            actor=f"command_line:{system_user()}",
+            via=Via.COMMAND_LINE,
+            request_id=self.request_id,
+            reason=Reason(reason),
+        )
+
+    def credential(self, credential_id: UUID) -> Credential:
+        """The credential as it is; `NotFound` where there is none."""
+        found: Credential = self.services.ledger.load(CREDENTIAL, credential_id)
+        return found
+
+    def operator(self, operator_id: UUID) -> Operator:
+        """The operator as it is; `NotFound` where there is none."""
+        found: Operator = self.services.ledger.load(OPERATOR, operator_id)
+        return found
+
+
+@contextmanager
+def open_ledger() -> Iterator[Session]:
+    """The ledger that the environment describes, on the embedded PostgreSQL of a running `serve` if there is one."""
+    settings = checked_settings()
+    Keyring.from_settings(settings)  # a missing key is said before a database is started
+    refuse_absent_database(settings)
+    with database(settings) as conninfo, open_services(settings, conninfo) as services:
+        yield Session(services, str(uuid7()))
+
+
+def checked_settings() -> Settings:
+    """The settings that the environment describes. A URL that libpq cannot read is refused without repeating it."""
+    settings = from_environment()
+    try:
+        psycopg.conninfo.conninfo_to_dict(settings.database_url)
+    except psycopg.ProgrammingError:
+        raise SettingsError("KEYLEDGER_DATABASE_URL is not a libpq URL or connection string") from None
+    return settings
+
+
+def refuse_absent_database(settings: Settings) -> None:
+    """A command in the wrong directory must not leave a new, empty database there."""
+    there = any((settings.data_dir / name).exists() for name in ("postgres", "postgres.location"))
+    if not settings.database_url and not there:
+        raise SettingsError(
+            f"there is no database in {settings.data_dir}: set KEYLEDGER_DATA_DIR or KEYLEDGER_DATABASE_URL, "
+            "or begin with `keyledger serve` or `keyledger migrate --init`"
+        )
+
+
+def system_user() -> str:
+    """Who runs this, as the operating system knows them; a variable could be set to anybody."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

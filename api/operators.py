@@ -1,0 +1,163 @@
+"""Operators: people and gateways with a token."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from flask.views import MethodView
+from flask_smorest import Blueprint
+
+from api import outgoing
+from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, caller
+from api.commanding import carry_out, expected_version
+from api.incoming import StrictParser, context, services
+from api.paging import decode_cursor, encode_cursor
+from api.schemas import Why
+from api.schemas.operators import (
+    OperatorIn,
+    OperatorOut,
+    OperatorPage,
+    OperatorQuery,
+    RolesIn,
+    TokenRotationIn,
+)
+from ledger.commands import ChangeOperatorRoles, EnrolOperator, RemoveOperator, RotateOperatorToken
+from ledger.errors import Forbidden, NotFound
+from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
+from projections.operator_status import find_operator, list_operators, status_row
+
+blueprint = Blueprint(
+    "Operators", __name__, url_prefix="/v1/operators", description="People and gateways who use the service."
+)
+blueprint.ARGUMENTS_PARSER = StrictParser()
+
+
+def represent(state: Any) -> dict[str, Any]:
+    """The operator that a command left."""
+    return outgoing.operator(status_row(state))
+
+
+@blueprint.route("")
+class Operators(MethodView):
+    """All of them that the caller may see."""
+
+    @blueprint.doc(operationId="listOperators")
+    @blueprint.arguments(OperatorQuery, location="query")
+    @blueprint.response(200, OperatorPage)
+    def get(self, query: dict[str, Any]) -> Response:
+        """List operators, oldest first."""
+        organisation_id = query.get("organisation_id", caller().organisation_id)
+        allow(READS_OPERATORS, organisation_id)
+        rows = list_operators(services().store, organisation_id, decode_cursor(query.get("cursor")), query["limit"] + 1)
+        cursor = encode_cursor(rows, query["limit"], "operator_id")
+        return outgoing.answer(outgoing.page(map(outgoing.operator, rows[: query["limit"]]), cursor))
+
+    @blueprint.doc(operationId="enrolOperator")
+    @blueprint.arguments(OperatorIn)
+    @blueprint.response(201, OperatorOut)
+    def post(self, body: dict[str, Any]) -> Response:
+        """Enrol an operator. The token is in this answer and never again."""
+        allow(MANAGES_OPERATORS, body["organisation_id"])
+        _refuse_to_give_production(body["production"])
+
+        def make() -> tuple[EnrolOperator, str]:
+            wanted = {name: value for name, value in body.items() if name != "reason"}
+            command, token = issue_operator(services().keyring.digests, context(body.get("reason")), **wanted)
+            return command, token.plaintext
+
+        return carry_out(make, represent, status=201, location=lambda state: f"/v1/operators/{state.id}")
+
+
+@blueprint.route("/<uuid:operator_id>")
+class Operator(MethodView):
+    """One of them."""
+
+    @blueprint.doc(operationId="getOperator")
+    @blueprint.response(200, OperatorOut)
+    def get(self, operator_id: UUID) -> Response:
+        """Read an operator. Everyone may read themselves."""
+        row = _seen(operator_id)
+        if caller().operator_id != operator_id:
+            allow(READS_OPERATORS, row["organisation_id"])
+        return outgoing.answer(outgoing.operator(row), headers={"ETag": outgoing.etag(row["version"])})
+
+    @blueprint.doc(operationId="removeOperator")
+    @blueprint.arguments(Why, required=False)
+    @blueprint.response(200, OperatorOut)
+    def delete(self, body: dict[str, Any], operator_id: UUID) -> Response:
+        """Remove an operator: its tokens are refused from now on."""
+        allow(MANAGES_OPERATORS, _seen(operator_id)["organisation_id"])
+
+        def make() -> tuple[RemoveOperator, None]:
+            return RemoveOperator(
+                context=context(body.get("reason")), expected_version=expected_version(), operator_id=operator_id
+            ), None
+
+        return carry_out(make, represent)
+
+
+@blueprint.route("/<uuid:operator_id>/roles")
+class OperatorRoles(MethodView):
+    """What an operator may do."""
+
+    @blueprint.doc(operationId="changeOperatorRoles")
+    @blueprint.arguments(RolesIn)
+    @blueprint.response(200, OperatorOut)
+    def put(self, body: dict[str, Any], operator_id: UUID) -> Response:
+        """Change an operator's roles. Takes If-Match."""
+        row = _seen(operator_id)
+        allow(MANAGES_OPERATORS, row["organisation_id"])
+        _refuse_to_give_production(body["production"] and not row["production"])
+
+        def make() -> tuple[ChangeOperatorRoles, None]:
+            return ChangeOperatorRoles(
+                context=context(body.get("reason")),
+                expected_version=expected_version(required=True),
+                operator_id=operator_id,
+                roles=parse_roles(body["roles"]),
+                production=body["production"],
+            ), None
+
+        return carry_out(make, represent)
+
+
+@blueprint.route("/<uuid:operator_id>/rotate-token")
+class OperatorToken(MethodView):
+    """An operator's token."""
+
+    @blueprint.doc(operationId="rotateOperatorToken")
+    @blueprint.arguments(TokenRotationIn, required=False)
+    @blueprint.response(200, OperatorOut)
+    def post(self, body: dict[str, Any], operator_id: UUID) -> Response:
+        """Rotate an operator's token. Everyone may rotate their own."""
+        row = _seen(operator_id)
+        if caller().operator_id != operator_id:
+            allow(MANAGES_OPERATORS, row["organisation_id"])
+
+        def make() -> tuple[RotateOperatorToken, str]:
+            command, token = issue_operator_rotation(
+                services().keyring.digests,
+                context(body.get("reason")),
+                operator_id,
+                overlap=timedelta(seconds=body["overlap_seconds"]),
+                expected_version=expected_version(),
+            )
+            return command, token.plaintext
+
+        return carry_out(make, represent)
+
+
+def _seen(operator_id: UUID) -> dict[str, Any]:
+    """The operator's row where the caller may know that it exists; 404 otherwise."""
+    found = caller()
+    row = find_operator(services().store, operator_id)
+    if row is None or found.organisation_id not in (None, row["organisation_id"]):
+        raise NotFound("operator")
+    return row
+
+
+def _refuse_to_give_production(given: bool) -> None:
+    """Nobody gives a grant that they do not have."""
+    if given and not caller().production:
+        raise Forbidden("giving the grant for production takes having it")
