@@ -1,8 +1,13 @@
 """Everything derived from the log; always rebuildable from it."""
 
-from typing import Any
+from projections import activity, credential_list, credential_status, operator_status, organisation_status
+from projections.view import View
 
-from projections import credential_status, operator_status, organisation_status
-from projections.view import InlineView
-
-INLINE: tuple[InlineView[Any], ...] = (organisation_status.VIEW, operator_status.VIEW, credential_status.VIEW)
+PROJECTIONS: tuple[View, ...] = (
+    organisation_status.VIEW,
+    operator_status.VIEW,
+    credential_status.VIEW,
+    credential_list.VIEW,
+    activity.VIEW,
+)
+ASYNCHRONOUS: tuple[View, ...] = tuple(view for view in PROJECTIONS if not view.inline)

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from ledger.credential import Credential
+from ledger.credential import Credential, evolve
 from ledger.store.datastore import LedgerDatastore, unavailable_as_such
 from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel
 from ledger.verification import Candidate
-from projections.view import InlineView
+from projections.view import OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
 
 STATUS = InlineTable(
     "credential_status",
@@ -118,11 +118,15 @@ def secret_rows(credential: Credential) -> list[Row]:
     ]
 
 
-VIEW: InlineView[Credential] = InlineView(
+VIEW: StateView[Credential] = StateView(
     name="credential_status",
-    topic_prefix="credential.",
+    aggregate="credential",
+    inline=True,
+    evolve=evolve,
     tables=(STATUS, SECRET),
     rows_of=rows_of,
+    handles=OF_CREDENTIALS,
+    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS),
 )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from ledger.operator import Operator
+from ledger.operator import Operator, evolve
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
-from projections.view import InlineView
+from projections.view import OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
 
 STATUS = InlineTable(
     "operator_status",
@@ -55,8 +55,15 @@ def status_row(operator: Operator) -> Row:
     }
 
 
-VIEW: InlineView[Operator] = InlineView(
-    name="operator_status", topic_prefix="operator.", tables=(STATUS, TOKEN), rows_of=rows_of
+VIEW: StateView[Operator] = StateView(
+    name="operator_status",
+    aggregate="operator",
+    inline=True,
+    evolve=evolve,
+    tables=(STATUS, TOKEN),
+    rows_of=rows_of,
+    handles=OF_OPERATORS,
+    ignores=(*OF_ORGANISATIONS, *OF_CREDENTIALS),
 )
 
 

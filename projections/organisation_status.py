@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from ledger.organisation import Organisation
+from ledger.organisation import Organisation, evolve
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
-from projections.view import InlineView
+from projections.view import OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
 
 STATUS = InlineTable(
     "organisation_status",
@@ -30,8 +30,15 @@ def status_row(organisation: Organisation) -> Row:
     }
 
 
-VIEW: InlineView[Organisation] = InlineView(
-    name="organisation_status", topic_prefix="organisation.", tables=(STATUS,), rows_of=rows_of
+VIEW: StateView[Organisation] = StateView(
+    name="organisation_status",
+    aggregate="organisation",
+    inline=True,
+    evolve=evolve,
+    tables=(STATUS,),
+    rows_of=rows_of,
+    handles=OF_ORGANISATIONS,
+    ignores=(*OF_OPERATORS, *OF_CREDENTIALS),
 )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
-from psycopg.rows import tuple_row
+from psycopg.rows import TupleRow, tuple_row
 
 from ledger.events import Recorded
 from ledger.settings import Settings
@@ -20,6 +20,12 @@ from ledger.store.recorder import Append, BatchStatistics, LedgerRecorder, Posit
 
 _COLUMNS = "originator_id, originator_version, organisation_id, topic, state, notification_id"
 _COLUMNS_OF_E = ", ".join(f"e.{column}" for column in _COLUMNS.split(", "))
+_COLUMNS_WITH_KEY = (
+    f"{_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "
+    "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id"
+)
+
+AnyConnection = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,7 @@ class EventLog:
         """One aggregate's events, with its data key, in one look. Empty where there is no such aggregate."""
         with self.datastore.cursor_of_tuples() as curs:
             curs.execute(
-                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
-                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id "
+                f"SELECT {_COLUMNS_WITH_KEY} "
                 "WHERE e.originator_id = %s AND e.originator_version <= %s ORDER BY e.originator_version",
                 (aggregate_id, 2**62 if up_to_version is None else up_to_version),
                 prepare=True,
@@ -92,7 +97,7 @@ class EventLog:
         if not rows:
             return History([], None)
         data_key = self._unwrapped(aggregate_id, rows[0][6], rows[0][7])
-        return History([unseal(_recorded(row[:6]), data_key) for row in rows], data_key)
+        return History([unseal(_recorded(row), data_key) for row in rows], data_key)
 
     def head(self) -> int:
         """The position of the newest event; 0 for an empty log."""
@@ -100,38 +105,66 @@ class EventLog:
             row = curs.execute("SELECT position FROM ledger_head").fetchone()
         return int(row[0]) if row else 0
 
-    def read(self, after: int, limit: int, organisation_id: UUID | None = None) -> list[Recorded]:
-        """At most `limit` events after a position, in order, of one organisation or of all, unsealed."""
+    def read(
+        self,
+        after: int,
+        limit: int,
+        organisation_id: UUID | None = None,
+        *,
+        sealed: bool = False,
+        connection: AnyConnection | None = None,
+    ) -> list[Recorded]:
+        """At most `limit` events after a position, in order, of one organisation or of all.
+
+        Personal fields are in clear, unless they may stay `sealed`, which costs less. `connection` is one of the
+        caller's, so that what is read belongs to its transaction.
+        """
         where = "" if organisation_id is None else "AND e.organisation_id = %s"
         params: tuple[Any, ...] = (after,) if organisation_id is None else (after, organisation_id)
-        with self.datastore.cursor_of_tuples() as curs:
+        with self._cursor(connection) as curs:
             curs.execute(
-                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
-                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id "
-                f"WHERE e.notification_id > %s {where} ORDER BY e.notification_id LIMIT %s",
+                f"SELECT {_COLUMNS_WITH_KEY} WHERE e.notification_id > %s {where} ORDER BY e.notification_id LIMIT %s",
                 (*params, limit),
                 prepare=True,
                 binary=True,
             )
             rows = curs.fetchall()
-        return [unseal(_recorded(row[:6]), self._unwrapped(row[0], row[6], row[7])) for row in rows]
+        return [_recorded(row) if sealed else self._in_clear(row) for row in rows]
 
-    def histories(self, aggregate_ids: Sequence[UUID], up_to_position: int) -> dict[UUID, list[Recorded]]:
-        """The whole histories of some aggregates as they stood at a position, unsealed."""
-        with self.datastore.cursor_of_tuples() as curs:
+    def histories(
+        self, aggregate_ids: Sequence[UUID], up_to_position: int, *, connection: AnyConnection | None = None
+    ) -> dict[UUID, list[Recorded]]:
+        """The whole histories of some aggregates as they stood at a position, in clear."""
+        found: dict[UUID, list[Recorded]] = {}
+        with self._cursor(connection) as curs:
             curs.execute(
-                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
-                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id "
+                f"SELECT {_COLUMNS_WITH_KEY} "
                 "WHERE e.originator_id = ANY(%s) AND e.notification_id <= %s "
                 "ORDER BY e.originator_id, e.originator_version",
                 (list(aggregate_ids), up_to_position),
                 binary=True,
             )
-            found: dict[UUID, list[Recorded]] = {}
             for row in curs:
-                recorded = unseal(_recorded(row[:6]), self._unwrapped(row[0], row[6], row[7]))
+                recorded = self._in_clear(row)
                 found.setdefault(recorded.aggregate_id, []).append(recorded)
         return found
+
+    @contextmanager
+    def _cursor(self, connection: AnyConnection | None) -> Iterator[psycopg.Cursor[TupleRow]]:
+        """A cursor of the caller's connection, or of a pooled one."""
+        if connection is None:
+            with self.datastore.cursor_of_tuples() as curs:
+                yield curs
+        else:
+            with connection.cursor(row_factory=tuple_row) as curs:
+                yield curs
+
+    def _in_clear(self, row: Sequence[Any]) -> Recorded:
+        """A row of `_COLUMNS_WITH_KEY` as an event in its place, unsealed."""
+        recorded = _recorded(row)
+        if not recorded.event.PERSONAL:
+            return recorded
+        return unseal(recorded, self._unwrapped(row[0], row[6], row[7]))
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:

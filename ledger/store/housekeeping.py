@@ -1,0 +1,38 @@
+"""What is kept for a while, removed when that is over. Run once a minute; running it twice at once does no more."""
+
+from ledger.store.datastore import LedgerDatastore
+
+HOUSEKEEPING_SECONDS = 60.0
+ANSWER_MINUTES = 10  # how long a retried command gets its answer again, secret included
+KEY_HOURS = 24  # how long a retried command is recognised at all
+BATCH_ROWS = 1_000  # a transaction of milliseconds, so nobody waits for its locks
+BATCHES_MAX = 200  # what a minute at full load leaves; the rest is for the next run
+
+_FORGET_ANSWERS = f"""
+UPDATE ledger_idempotency SET answer = NULL WHERE (actor, key) IN (
+    SELECT actor, key FROM ledger_idempotency
+    WHERE answer IS NOT NULL AND created_at < now() - interval '{ANSWER_MINUTES} minutes'
+    ORDER BY created_at LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants of ours
+_FORGET_KEYS = f"""
+DELETE FROM ledger_idempotency WHERE (actor, key) IN (
+    SELECT actor, key FROM ledger_idempotency WHERE created_at < now() - interval '{KEY_HOURS} hours'
+    ORDER BY created_at LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants of ours
+
+
+def keep_house(store: LedgerDatastore) -> tuple[int, int]:
+    """Remove kept answers after ten minutes and Idempotency-Keys after a day; returns how many of each."""
+    return _repeat(store, _FORGET_ANSWERS), _repeat(store, _FORGET_KEYS)
+
+
+def _repeat(store: LedgerDatastore, statement: str) -> int:
+    done = 0
+    for _ in range(BATCHES_MAX):
+        changed = len(store.rows(statement))
+        done += changed
+        if changed < BATCH_ROWS:
+            break
+    return done

@@ -1,0 +1,230 @@
+"""Credentials as they are listed, filtered and searched. Kept up by the projector.
+
+A row carries all that a list's answer shows, so a page is one query. Which index answers which filter stands in
+docs/projections.md and is held by tests/projections/test_credential_list_plans.py.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from ledger.credential import Credential, evolve
+from ledger.errors import InvalidValue
+from ledger.store.datastore import LedgerDatastore
+from ledger.store.recorder import InlineTable, Row
+from ledger.values import Channel, Environment, Kind, Mode, Status
+from projections.credential_status import STATUS, status_row
+from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
+from projections.view import OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+
+LIST = InlineTable(
+    "credential_list",
+    key=("credential_id",),
+    columns=(*STATUS.columns, "over_at", "secret_set_at", "overlap_ends_at", "search"),
+)
+
+
+def rows_of(credential: Credential) -> dict[InlineTable, list[Row]]:
+    """The row that stands for a credential as it is."""
+    c = credential
+    ends = [s.expires_at for s in c.secrets[:-1] if s.expires_at is not None]
+    row = {
+        **status_row(c),
+        "over_at": min((moment for moment in (c.revoked_at, c.expires_at) if moment), default="infinity"),
+        "secret_set_at": c.rotated_at or c.created_at,
+        "overlap_ends_at": max(ends) if ends else None,
+        "search": _search_vector(c),
+    }
+    return {LIST: [row]}
+
+
+VIEW: StateView[Credential] = StateView(
+    name="credential_list",
+    aggregate="credential",
+    inline=False,
+    evolve=evolve,
+    tables=(LIST,),
+    rows_of=rows_of,
+    handles=OF_CREDENTIALS,
+    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS),
+)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+WORD_CHARS_MAX = 64  # a lexeme of PostgreSQL holds 2 kB; of a longer word its beginning finds it
+WORDS_MAX = 500  # bounds the row: a description of 2,000 characters has fewer, but for one of single letters
+QUERY_CHARS_MAX = 200
+QUERY_WORDS_MAX = 16  # each is a look-up in the index
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words(text: str) -> list[str]:
+    """The words that a text is found by: runs of letters and digits, without case and accents, in their order.
+
+    What is stored and what is asked for are both split here and not by a PostgreSQL text search configuration, whose
+    parser keeps an email address or a number with an exponent as one word. Letters and digits need no quoting in a
+    tsvector or tsquery.
+    """
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return [word[:WORD_CHARS_MAX] for word in _WORD.findall(text.casefold())]
+
+
+def _search_vector(c: Credential) -> str:
+    texts = [c.name, c.public_id, c.contact_email, c.description, *c.labels, *c.labels.values()]
+    found = dict.fromkeys(words("\n".join(texts)))
+    return " ".join([_tenant(c.organisation_id), *list(found)[:WORDS_MAX]])
+
+
+def _tenant(organisation_id: UUID) -> str:
+    """The organisation as a word: a search reads the tenant's part of the index alone."""
+    return organisation_id.hex
+
+
+def _search_query(organisation_id: UUID, q: str) -> str:
+    """Every word must be there; the last may be the beginning of one, as people search while they type."""
+    if len(q) > QUERY_CHARS_MAX:
+        raise InvalidValue("q", f"is longer than {QUERY_CHARS_MAX} characters")
+    asked = words(q)
+    if not asked:
+        raise InvalidValue("q", "holds no letter and no digit to search for")
+    if len(asked) > QUERY_WORDS_MAX:
+        raise InvalidValue("q", f"holds more than {QUERY_WORDS_MAX} words")
+    return " & ".join((_tenant(organisation_id), *asked)) + ":*"
+
+
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialFilters:
+    """Which credentials to list: those for which everything that is given holds.
+
+    `q` searches name, public id, email, description and labels. `overdue`: good, and its secret older than the rotation
+    period. `expiring_before`: good, and expires before that. `unused_since`: good, made before that time and no secret
+    of it seen since.
+    """
+
+    status: Status | None = None
+    kind: Kind | None = None
+    mode: Mode | None = None
+    environment: Environment | None = None
+    channel: Channel | None = None
+    account: UUID | None = None
+    application: UUID | None = None
+    contact_email: str | None = None
+    q: str | None = None
+    overdue: bool = False
+    unused_since: datetime | None = None
+    expiring_before: datetime | None = None
+
+
+EVERYTHING = CredentialFilters()
+
+_LIVE = "c.over_at > %(now)s"
+_STATUS = {
+    Status.ACTIVE: f"{_LIVE} AND c.suspended_at IS NULL "
+    "AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
+    Status.ROTATING: f"{_LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
+    Status.SUSPENDED: f"{_LIVE} AND c.suspended_at IS NOT NULL",
+    Status.EXPIRED: "c.expires_at <= %(now)s AND (c.revoked_at IS NULL OR c.revoked_at > %(now)s)",
+    Status.REVOKED: "c.revoked_at <= %(now)s",
+}
+_COLUMNS = ", ".join(f"c.{column}" for column in STATUS.columns)
+
+
+def list_credentials(
+    store: LedgerDatastore,
+    organisation_id: UUID,
+    filters: CredentialFilters = EVERYTHING,
+    *,
+    now: datetime,
+    rotation_days: int,
+    cursor: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+) -> Page:
+    """A page of an organisation's credentials, newest first.
+
+    Rows have the columns of `credential_status` and `last_used` ({version: time}), as `find_credential` gives them.
+    Raises `InvalidValue` for a limit out of bounds, a cursor that is none or of another list, and an unusable `q`.
+    """
+    query, parameters = list_query(
+        organisation_id, filters, now=now, rotation_days=rotation_days, cursor=cursor, limit=limit
+    )
+    rows = rows_of_page(store, query, parameters)
+    if len(rows) <= limit:
+        return Page(rows, None)
+    rows.pop()
+    last = rows[-1]
+    return Page(rows, encode_cursor((last["created_at"], last["credential_id"]), (organisation_id, filters)))
+
+
+def list_query(
+    organisation_id: UUID,
+    filters: CredentialFilters,
+    *,
+    now: datetime,
+    rotation_days: int,
+    cursor: str | None,
+    limit: int,
+) -> tuple[str, dict[str, Any]]:
+    """The statement of a page and its parameters: one row more than asked for tells whether there is a next one."""
+    parameters: dict[str, Any] = {
+        "organisation": organisation_id,
+        "now": now,
+        "limit": checked_limit(limit) + 1,
+    }
+    conditions = ["c.organisation_id = %(organisation)s", *_conditions(organisation_id, filters, parameters)]
+    if filters.overdue:
+        parameters["due_before"] = now - timedelta(days=rotation_days)
+        conditions.append(f"{_LIVE} AND c.secret_set_at < %(due_before)s")
+    if cursor is not None:
+        key = decode_cursor(cursor, tuple[datetime, UUID], (organisation_id, filters))
+        parameters["created_at"], parameters["credential_id"] = key
+        conditions.append("(c.created_at, c.credential_id) < (%(created_at)s, %(credential_id)s)")
+    query = (
+        f"SELECT {_COLUMNS}, (SELECT jsonb_object_agg(u.version, u.last_used_at) FROM secret_usage u "  # noqa: S608
+        "WHERE u.credential_id = c.credential_id) AS last_used "
+        f"FROM credential_list c WHERE {' AND '.join(conditions)} "
+        "ORDER BY c.created_at DESC, c.credential_id DESC LIMIT %(limit)s"
+    )
+    return query, parameters
+
+
+def _conditions(organisation_id: UUID, filters: CredentialFilters, parameters: dict[str, Any]) -> Iterator[str]:
+    """The filters as SQL over literal columns; what was asked for goes into the parameters."""
+    for column, value in (
+        ("kind", filters.kind),
+        ("mode", filters.mode),
+        ("environment", filters.environment),
+        ("channel", filters.channel),
+        ("account_id", filters.account),
+        ("application_id", filters.application),
+    ):
+        if value is not None:
+            parameters[column] = value if isinstance(value, UUID) else str(value)
+            yield f"c.{column} = %({column})s"
+    if filters.status is not None:
+        yield _STATUS[filters.status]
+    if filters.contact_email is not None:
+        parameters["contact_email"] = filters.contact_email
+        yield "lower(c.contact_email) = lower(%(contact_email)s) AND c.contact_email <> ''"
+    if filters.q is not None:
+        parameters["q"] = _search_query(organisation_id, filters.q)
+        yield "c.search @@ %(q)s::tsquery"
+    if filters.expiring_before is not None:
+        parameters["expiring_before"] = filters.expiring_before
+        yield f"{_LIVE} AND c.expires_at > %(now)s AND c.expires_at < %(expiring_before)s"
+    if filters.unused_since is not None:
+        parameters["unused_since"] = filters.unused_since
+        yield (
+            f"{_LIVE} AND c.created_at < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
+            "WHERE s.credential_id = c.credential_id AND s.last_used_at >= %(unused_since)s)"
+        )
