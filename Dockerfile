@@ -19,13 +19,15 @@ RUN /opt/keyledger/bin/python -m pip install --no-deps --no-build-isolation . \
 FROM python:3.13-slim-trixie
 # A number that no system user of the host has, and fixed, so that files can be made readable to it.
 RUN groupadd --gid 10001 keyledger \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin keyledger
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin keyledger \
+    && install --directory --owner 10001 --group 10001 --mode 0700 /var/lib/keyledger
 COPY --from=build /opt/keyledger /opt/keyledger
 # No bytecode is written at run time, so the file system may be read-only; logs leave line by line.
 ENV PATH=/opt/keyledger/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    KEYLEDGER_HOST=0.0.0.0
+    KEYLEDGER_HOST=0.0.0.0 \
+    KEYLEDGER_DATA_DIR=/var/lib/keyledger
 USER 10001:10001
 EXPOSE 8080
 # urllib raises, and Python exits with 1, for any answer but a good one.

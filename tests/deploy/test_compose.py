@@ -158,4 +158,5 @@ def test_the_database_has_room_for_every_connection() -> None:
     workers = int(OURS["api"]["environment"]["KEYLEDGER_WORKERS"])
     limit = int((ROOT / "deploy/database.sql").read_text().partition("CONNECTION LIMIT ")[2].partition(";")[0])
 
-    assert (workers + 1) * per_process <= limit
+    watcher_and_projector = 2
+    assert (workers + watcher_and_projector) * per_process <= limit

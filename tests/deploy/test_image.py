@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from ledger.settings import from_environment
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 INSTRUCTIONS = {"FROM", "ENV", "WORKDIR", "RUN", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"}
@@ -70,6 +72,12 @@ def test_it_runs_as_a_user_of_its_own_and_says_how_it_is() -> None:
     check = json.loads(arguments(final, "HEALTHCHECK")[0].partition("CMD ")[2])
     assert check[0] == "python"
     compile(check[2], "HEALTHCHECK", "exec")
+
+
+def test_each_variable_it_sets_is_a_setting() -> None:
+    settings = dict(re.findall(r"(KEYLEDGER_\w+)=(\S+)", " ".join(arguments(stages()[-1], "ENV"))))
+
+    assert from_environment(settings).data_dir == Path("/var/lib/keyledger")
 
 
 def test_what_is_copied_exists_and_is_let_through_to_the_engine() -> None:

@@ -1,4 +1,4 @@
-"""What deploy/make-secrets makes is what the services read; deploy/database.sql gives the service its own and no more."""
+"""What deploy/make-secrets makes is what the services read; deploy/database.sql gives a role its own and no more."""
 
 import stat
 import subprocess
@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ledger.secrets import well_formed
 from ledger.store.keys import parse_master_keys
 from ledger.store.migrate import migrate
 from tests.programs import program
@@ -35,7 +36,15 @@ def test_each_secret_is_made_once(secrets: Path) -> None:
     assert {file.name: file.read_text() for file in secrets.iterdir()} == before
     assert again.stdout == ""
     assert sorted(before) == sorted(
-        ["database_password", "database_url", "master_key", "postgres_password", "tls_certificate", "tls_key"]
+        [
+            "bootstrap_token",
+            "database_password",
+            "database_url",
+            "master_key",
+            "postgres_password",
+            "tls_certificate",
+            "tls_key",
+        ]
     )
 
 
@@ -44,10 +53,11 @@ def test_the_services_can_read_them_and_nobody_else_reaches_them(secrets: Path) 
     assert {stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()} == {0o644}
 
 
-def test_the_service_reads_the_key_and_the_url(secrets: Path) -> None:
+def test_the_service_reads_the_key_the_token_and_the_url(secrets: Path) -> None:
     url = conninfo_to_dict((secrets / "database_url").read_text().strip())
 
     assert len(parse_master_keys((secrets / "master_key").read_text())) == 1
+    assert well_formed((secrets / "bootstrap_token").read_text().strip())
     assert url["password"] == (secrets / "database_password").read_text().strip()
     assert (url["host"], url["user"], url["dbname"]) == ("database", "keyledger", "keyledger")
 
