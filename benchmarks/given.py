@@ -1,0 +1,66 @@
+"""What benchmarks start from: an organisation, operators, and keys, made through the ledger's own door."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from api.wiring import Services
+from ledger.catalogue import DEFAULT_CATALOGUE
+from ledger.commands import RegisterOrganisation
+from ledger.events import Context
+from ledger.issuing import issue_credential, issue_operator
+from ledger.values import Name, Role, Via
+
+WRITERS = 32
+
+
+def context() -> Context:
+    """The benchmark, now."""
+    return Context(datetime.now(UTC), "command_line:bench", Via.COMMAND_LINE, reason="benchmark")
+
+
+def organisation(services: Services) -> UUID:
+    """A fresh organisation."""
+    command = RegisterOrganisation(context=context(), organisation_id=uuid7(), name=Name("Benchmark"))
+    return services.ledger.handle(command).id
+
+
+def administrator(services: Services) -> str:
+    """The token of an administrator of everything."""
+    return _operator(services, Role.ADMINISTRATOR)
+
+
+def verifier(services: Services) -> str:
+    """The token of a gateway for everything."""
+    return _operator(services, Role.VERIFIER)
+
+
+def _operator(services: Services, role: Role) -> str:
+    command, issued = issue_operator(services.keyring.digests, context(), name="bench", roles=[role], production=True)
+    services.ledger.handle(command)
+    return issued.plaintext
+
+
+def some_keys(services: Services, tenant: UUID, count: int) -> Sequence[str]:
+    """That many API keys, created by as many writers as share a commit; their secrets."""
+
+    def create(_: int) -> str:
+        command, issued = issue_credential(
+            services.keyring.digests,
+            DEFAULT_CATALOGUE,
+            context(),
+            tenant,
+            kind="api_key",
+            mode="live",
+            name="bench",
+            contact_email="dev@example.com",
+            scopes=["customer:view", "payment_route:view"],
+        )
+        services.ledger.handle(command)
+        return issued.plaintext
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(pool.map(create, range(count), chunksize=64))

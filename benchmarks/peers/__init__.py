@@ -1,0 +1,1 @@
+"""The applications that are measured, each a WSGI target for the same server."""
