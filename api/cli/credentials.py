@@ -46,7 +46,10 @@ from projections import credential_list
 from projections.credential_list import CredentialFilters, list_credentials
 from projections.credential_status import find_credential
 from projections.pages import LIMIT_MAX
-from projections.runner import lag
+from projections.runner import Projector, lag, wait_for
+
+PROJECTOR_SECONDS = 0.2  # a projector that runs and works is notified at once
+CATCH_UP_SECONDS = 10.0  # some hundred thousand events; beyond that an old list now is better
 
 _CREDENTIAL = click.argument("credential_id", type=click.UUID, metavar="CREDENTIAL")
 
@@ -131,12 +134,12 @@ def create(
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many.")
 @options.as_json
 def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
-    """List an organisation's credentials, newest first. The projector keeps this list; --json says if there are more."""
+    """List an organisation's credentials, newest first."""
     with open_ledger() as session:
         now, days = datetime.now(UTC), session.services.settings.rotation_days
         session.services.ledger.load(ORGANISATION, organisation)  # an empty list of no organisation would mislead
+        _catch_up(session)
         rows, more = _listed(session, organisation, CredentialFilters(**filters), now, limit)
-        _warn_of_lag(session)
     if json:
         data = [credential_document(row, now, days) for row in rows]
         print_json({"data": data, "pagination": {"has_more": more}})
@@ -443,11 +446,19 @@ def _listed(
     return rows, True
 
 
-def _warn_of_lag(session: Session) -> None:
-    """An old list must not look like a new one: where nobody projects, it stands still."""
-    behind = lag(session.services.store)[credential_list.VIEW.name]
-    if behind.position < behind.head:
-        tell(f"warning: the list is {behind.head - behind.position} events behind: is `serve` or `project` running?")
+def _catch_up(session: Session) -> None:
+    """Bring the list up to the log. A running projector does within milliseconds; where there is none, we do it."""
+    log, store, name = session.services.log, session.services.store, credential_list.VIEW.name
+    head = log.head()
+    if wait_for(store, name, head, PROJECTOR_SECONDS):
+        return
+    projector = Projector(log, (credential_list.VIEW,))
+    projector.start()
+    caught_up = wait_for(store, name, head, CATCH_UP_SECONDS)
+    projector.stop()
+    if not caught_up:
+        behind = lag(store)[name]
+        tell(f"warning: this list lacks the newest {behind.head - behind.position} events")
 
 
 def _carry_out(command: Callable[[Session], Command], said: str, json: bool) -> None:

@@ -1,5 +1,6 @@
-"""`keyledger history`: what ever happened to a credential, an operator or an organisation, and what it was at a time."""
+"""`keyledger history`: what happened to a credential, an operator or an organisation, and what it was at a time."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -128,7 +129,7 @@ def _names(session: Session, recorded: Sequence[Recorded]) -> dict[str, str]:
 
 
 def _print_timeline(kind: str, recorded: Sequence[Recorded], names: Mapping[str, str]) -> None:
-    out = console(click.get_text_stream("stdout"))
+    out = console(sys.stdout)
     out.print(Text(f"{kind} {recorded[0].aggregate_id}", style="bold"))
     for one in recorded:
         context = one.event.context

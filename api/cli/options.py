@@ -15,7 +15,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[timedelta]):
     """A length of time: a whole number and its unit (`90s`, `15m`, `24h`, `7d`, `2w`), or `0`."""
 
     name = "duration"
@@ -33,7 +33,7 @@ class Duration(click.ParamType):
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A moment as RFC 3339 writes it: `2026-05-31T12:00:00Z`. An offset is required, for a time without one is not a
     moment."""
 
@@ -58,7 +58,7 @@ def parse_moment(text: str) -> datetime | None:
         return None
 
 
-class KeyValue(click.ParamType):
+class KeyValue(click.ParamType[tuple[str, str]]):
     """A label: `key=value`."""
 
     name = "key=value"
@@ -130,6 +130,7 @@ def read_secret(file: Path) -> str:
     try:
         with click.open_file(str(file), encoding="utf-8") as opened:
             # One character more than the longest, and the end of its line: so a longer one is seen to be.
-            return opened.read(PASSWORD_BYTES_MAX + 3).removesuffix("\n").removesuffix("\r")
+            text: str = opened.read(PASSWORD_BYTES_MAX + 3)
+            return text.removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError):
         raise click.UsageError(f"{file} cannot be read as UTF-8 text") from None

@@ -1,0 +1,74 @@
+"""`keyledger verify`: ask, from the command line, what a gateway would be told."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from api.cli import options
+from api.cli.exits import Exit
+from api.cli.output import print_json
+from api.cli.session import Session, open_ledger
+from ledger.secrets import SECRET_CHARS_MAX, claims_our_format, well_formed
+from ledger.values import Channel, Mode, parse_address
+from ledger.verification import Code, Question, Verdict, decide, login_of
+from projections.credential_status import find_for_verification
+
+
+@click.command()
+@click.option(
+    "--secret-file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Read the secret from a file, or from standard input for -; asked for where left out.",
+)
+@click.option("--public-id", help="The public id or login; needed for all but API keys.")
+@click.option("--organisation", type=click.UUID, help="As a gateway of this organisation would be answered.")
+@click.option("--client-ip", help="Where the secret was presented from.")
+@click.option("--mode", type=click.Choice(list(Mode)))
+@click.option("--channel", type=click.Choice(list(Channel)), help="Where the secret was presented.")
+@click.option("--scope", "scopes", multiple=True, help="Must be granted; may be given repeatedly.")
+@options.as_json
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    secret_file: Path | None,
+    public_id: str | None,
+    organisation: UUID | None,
+    client_ip: str | None,
+    mode: str | None,
+    channel: str | None,
+    scopes: tuple[str, ...],
+    json: bool,
+) -> None:
+    """Say whether a secret is good: exit code 0 for VALID, 1 for any other code. Nothing is recorded."""
+    secret = options.read_secret(secret_file) if secret_file else click.prompt("Secret", hide_input=True, err=True)
+    malformed = len(secret) > SECRET_CHARS_MAX or (claims_our_format(secret) and not well_formed(secret))
+    with open_ledger() as session:
+        verdict = _verdict(
+            session,
+            Question(
+                secret=secret,
+                digests=() if malformed else session.services.keyring.digests.candidates(secret),
+                at=datetime.now(UTC),
+                organisation_id=organisation,
+                public_id=public_id,
+                client_ip=parse_address(client_ip) if client_ip else None,
+                mode=Mode(mode) if mode else None,
+                channel=Channel(channel) if channel else None,
+                scopes=scopes,
+            ),
+        )
+    credential_id = verdict.candidate.credential_id if verdict.candidate else None
+    if json:
+        print_json({"valid": verdict.valid, "code": verdict.code, "credential_id": credential_id})
+    else:
+        click.echo(f"{verdict.code}" + (f"  credential {credential_id}" if credential_id else ""))
+    ctx.exit(Exit.OK if verdict.valid else Exit.NOT_ALL_WELL)
+
+
+def _verdict(session: Session, question: Question) -> Verdict:
+    if not question.digests:
+        return Verdict(Code.MALFORMED)
+    _, candidates = find_for_verification(session.services.store, (), question.digests, login_of(question))
+    return decide(question, candidates)
