@@ -1,7 +1,7 @@
 """The connections of one process to one ledger: a bounded pool over the eventsourcing library's datastore."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from ledger.errors import StoreUnavailable
 from ledger.settings import Settings
+from ledger.store.pipeline import Pipeline
 
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -28,15 +29,19 @@ class LedgerDatastore(PostgresDatastore):
 
     def __init__(self, conninfo: str, settings: Settings) -> None:
         super().__init__("", "", 0, "", "", schema=settings.schema, originator_id_type="uuid")
-        self.conninfo = psycopg.conninfo.make_conninfo(conninfo, connect_timeout=max(2, int(settings.connect_timeout)))
-        self.on_notice: Callable[[psycopg.errors.Diagnostic], None] = lambda _: None
+        self.conninfo = psycopg.conninfo.make_conninfo(
+            conninfo, connect_timeout=max(2, int(settings.connect_timeout)), client_encoding="UTF8"
+        )
         self._session = session_settings(settings)
+        # The server ends its own statements; a second more is for the way there and back.
+        self._answer_seconds_max = settings.statement_timeout + settings.lock_timeout + 1
+        self._writer: Pipeline | None = None
         self.pool = ConnectionPool(
             self.conninfo,
             connection_class=psycopg.Connection[Any],
             kwargs={"row_factory": dict_row, "autocommit": True, "application_name": "keyledger"},
             min_size=1,
-            max_size=settings.pool_size_max,
+            max_size=settings.pool_size_max - 1,  # one is the writer's
             # More waiting than this means the answers would come after their callers gave up.
             max_waiting=settings.threads * 4,
             timeout=settings.connect_timeout,
@@ -47,15 +52,40 @@ class LedgerDatastore(PostgresDatastore):
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         connection.execute(self._session)
-        connection.add_notice_handler(lambda notice: self.on_notice(notice))  # noqa: PLW0108 - set later
+
+    def register_type_adapters(self) -> None:
+        """Nothing, and so no connection: what the ledger inserts are arrays of plain types."""
+
+    def writer(self) -> Pipeline:
+        """The one connection that commits go through, opened again where it was lost; for one thread at a time.
+
+        It is not the pool's: readers that hold every pooled connection must not hold up writing, and a commit saves
+        the pool's bookkeeping.
+        """
+        if self._writer is None or self._writer.broken:
+            self._writer = Pipeline(self.connect(), self._answer_seconds_max)
+        return self._writer
+
+    def drop_writer(self) -> None:
+        """Close the writer's connection; the next commit opens another."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def close(self) -> None:
+        """Close every connection. Answer what was taken first (`GroupCommit.close`)."""
+        with suppress(AttributeError):  # the library's __del__ calls this even where __init__ failed
+            self.drop_writer()
+        super().close()
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own, outside the pool, set up like the others (for listening and long reads)."""
-        try:
+        with unavailable_as_such():
             connection = psycopg.connect(self.conninfo, autocommit=True, application_name="keyledger")
-            self._configure(connection)
-        except psycopg.OperationalError as error:
-            raise StoreUnavailable("PostgreSQL cannot be reached") from error
+            try:
+                self._configure(connection)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     def rows(self, query: str, params: Params = ()) -> list[dict[str, Any]]:

@@ -5,104 +5,91 @@ One transaction carries the commands of many callers. It locks the head row firs
 versions, names and idempotency keys are taken, leaves out just the commands that lost, and inserts the rest with
 positions counted on from the head. The library's own path takes an exclusive table lock and a sequence, which leaves
 gaps and commits one command at a time; its `insert_events` leads here, so that its readers, its interface and its own
-tests hold for this recorder too.
+tests hold for this recorder too. docs/decisions/0002 tells why it is so.
 """
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import psycopg
-from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
+from eventsourcing.persistence import DataError, IntegrityError, OperationalError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg import sql
-from psycopg.rows import TupleRow, tuple_row
 
 from ledger.errors import (
     AlreadyExists,
     CommandInFlight,
+    InvalidValue,
     LedgerError,
     LoginAlreadyClaimed,
     NameAlreadyClaimed,
     OutcomeUnknown,
     StaleVersion,
     StoreUnavailable,
+    Unavailable,
 )
 from ledger.settings import Settings
-from ledger.store.datastore import UNAVAILABLE, LedgerDatastore
+from ledger.store.append import (
+    CLAIMS,
+    IDEMPOTENCY,
+    Append,
+    IdempotencyEntry,
+    InlineTable,
+    Packed,
+    Row,
+    merged,
+    pack,
+    writes,
+)
+from ledger.store.datastore import IDLE_IN_TRANSACTION_SECONDS, UNAVAILABLE, LedgerDatastore
 from ledger.store.group_commit import GroupCommit
-from ledger.store.keys import WrappedKey
+from ledger.store.pipeline import BEGIN, COMMIT, ROLLBACK, Call, Pipeline, Statement, array, bigint, element
+
+__all__ = ["Append", "BatchStatistics", "IdempotencyEntry", "InlineTable", "LedgerRecorder", "Positions", "Row"]
 
 EVENTS_TABLE = "ledger_events"
 CHANNEL = "ledger_events"
 
-# How long to look for the outcome of a commit whose connection broke: a failover takes seconds, a client's patience
-# ends about here.
-RESOLVE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyEntry:
-    """What is remembered of a request under its Idempotency-Key: whose, what was asked, and the sealed answer."""
-
-    actor: str
-    key: str
-    fingerprint: bytes
-    answer: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class InlineTable:
-    """A table that is written in the events' own transaction: whole rows, inserted or replaced by their key."""
-
-    name: str
-    key: tuple[str, ...]
-    columns: tuple[str, ...]
-
-    def upsert(self) -> sql.Composed:
-        """Rows from one JSON array. The server parses it, which costs the client one call however many there are."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
-        others = [column for column in self.columns if column not in self.key]
-        return sql.SQL(
-            "INSERT INTO {table} ({columns}) "
-            "SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s::json) "
-            "ON CONFLICT ({key}) DO UPDATE SET {changes}"
-        ).format(
-            table=sql.Identifier(self.name),
-            columns=columns,
-            key=sql.SQL(", ").join(map(sql.Identifier, self.key)),
-            changes=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(c)) for c in others),
-        )
-
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """All that one command wants recorded: all of it, or none."""
-
-    events: Sequence[StoredEvent]
-    organisation_id: UUID | None = None
-    claims: Sequence[tuple[str, str]] = ()
-    releases_claims: bool = False
-    data_key: WrappedKey | None = None
-    destroys_data_key: bool = False
-    idempotency: IdempotencyEntry | None = None
-    rows: Mapping[InlineTable, Sequence[Row]] = field(default_factory=dict)
-
-    @property
-    def aggregate_id(self) -> UUID:
-        """The aggregate whose events these are."""
-        return self.events[0].originator_id  # type: ignore[return-value]  # this datastore's ids are UUIDs
-
+# How long to look for the outcome of a commit whose connection broke. Where the network fell silent, the server ends
+# the lost transaction, and with it the lock on the head, after its idle timeout; a restart or failover takes seconds.
+RESOLVE_SECONDS = IDLE_IN_TRANSACTION_SECONDS + 5.0
 
 Positions = Sequence[int]
 Outcome = Positions | Exception
+
+_LOCK_HEAD = Statement(b"lock_head", b"SELECT position FROM ledger_head FOR UPDATE")
+# One row for each asked, in their order. As scalar subqueries, since those stay index look-ups whatever the planner
+# believes about the tables' sizes.
+_NEWEST = Statement(
+    b"newest",
+    b"SELECT (SELECT max(originator_version) FROM ledger_events e WHERE e.originator_id = w.id) "
+    b"FROM unnest($1) WITH ORDINALITY AS w (id, place) ORDER BY place",
+    (2951,),
+)
+_CLAIMED = Statement(
+    b"claimed",
+    b"SELECT (SELECT 1 FROM ledger_claims c WHERE c.claim = w.claim AND c.name = w.name) "
+    b"FROM unnest($1, $2) WITH ORDINALITY AS w (claim, name, place) ORDER BY place",
+    CLAIMS.oids[:2],
+)
+_KEYS_USED = Statement(
+    b"keys_used",
+    b"SELECT (SELECT 1 FROM ledger_idempotency i WHERE i.actor = w.actor AND i.key = w.key) "
+    b"FROM unnest($1, $2) WITH ORDINALITY AS w (actor, key, place) ORDER BY place",
+    IDEMPOTENCY.oids[:2],
+)
+_MOVE_HEAD = Statement(
+    b"move_head",
+    b"WITH moved AS (UPDATE ledger_head SET position = $1 RETURNING position) "
+    b"SELECT pg_notify($2, position::text) FROM moved",
+    (20, 25),
+)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +100,18 @@ class BatchStatistics:
     events: int
     refused: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a batch finds under the head's lock: the position, each aggregate's newest version (None where it has no
+    events), and which of the names and idempotency keys it asks for belong to somebody.
+    """
+
+    position: int
+    newest: dict[UUID, int | None]
+    claims: set[tuple[str, str]]
+    keys: set[tuple[str, str]]
 
 
 class LedgerRecorder(PostgresApplicationRecorder):
@@ -127,10 +126,8 @@ class LedgerRecorder(PostgresApplicationRecorder):
         super().__init__(datastore, events_table_name=EVENTS_TABLE)
         self._store = datastore
         self._observe = observe
-        self._warned_not_durable = False
-        datastore.on_notice = self._on_notice
-        self._upserts: dict[InlineTable, sql.Composed] = {}
-        self.group: GroupCommit[Append, Positions] = GroupCommit(
+        self.channel_name = self.notify_channel  # where the library's subscriptions listen
+        self.group: GroupCommit[Packed, Positions] = GroupCommit(
             self._commit_batch,
             batch_max=settings.commit_batch_max,
             queue_max=settings.commit_queue_max,
@@ -142,282 +139,227 @@ class LedgerRecorder(PostgresApplicationRecorder):
         """Record a command's events and return their positions, once they are durable.
 
         Raises `StaleVersion`, `AlreadyExists`, `NameAlreadyClaimed`, `CommandInFlight` (its Idempotency-Key is taken),
-        `QueueFull` and `StoreUnavailable` with nothing recorded, and `OutcomeUnknown`.
+        `InvalidValue` (PostgreSQL cannot hold it), `QueueFull` and `StoreUnavailable` with nothing recorded, and
+        `OutcomeUnknown`.
         """
-        return self.group.submit(append)
+        return self.group.submit(pack(append))
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """The library's own way in: the same, with the library's errors."""
+        """The library's own way in, for the events of one aggregate: the same, with the library's errors."""
         if not stored_events:
             return []
         try:
-            return self.append(Append(stored_events, **kwargs))
-        except (StaleVersion, AlreadyExists, NameAlreadyClaimed) as error:
+            return list(self.append(Append(stored_events, **kwargs)))
+        except (StaleVersion, AlreadyExists, NameAlreadyClaimed, CommandInFlight) as error:
             raise IntegrityError(str(error)) from error
-        except StoreUnavailable as error:
+        except InvalidValue as error:
+            raise DataError(str(error)) from error
+        except Unavailable as error:
             raise OperationalError(str(error)) from error
-
-    # --- one batch ---------------------------------------------------------------------------------------------------
-
-    def _commit_batch(self, batch: Sequence[Append]) -> Sequence[Outcome]:
-        started = time.perf_counter()
-        outcomes = self._commit_or_isolate(batch)
-        if self._observe is not None:
-            recorded = sum(len(o) for o in outcomes if not isinstance(o, Exception))
-            refused = sum(isinstance(o, Exception) for o in outcomes)
-            self._observe(BatchStatistics(len(batch), recorded, refused, time.perf_counter() - started))
-        return outcomes
-
-    def _commit_or_isolate(self, batch: Sequence[Append]) -> Sequence[Outcome]:
-        """Commit the batch; where the server refuses it as a whole, commit each command alone to find which it was."""
-        try:
-            return self._commit(batch)
-        except UNAVAILABLE as error:
-            return [StoreUnavailable(f"PostgreSQL cannot serve now ({type(error).__name__})")] * len(batch)
-        except psycopg.Error as error:
-            if len(batch) > 1:
-                return [outcome for append in batch for outcome in self._commit_or_isolate([append])]
-            return [_explained(error)]
-
-    def _commit(self, batch: Sequence[Append], *, again: bool = True) -> Sequence[Outcome]:
-        """One transaction in two round trips: look, under the head's lock; then write and commit.
-
-        A pooled connection that turns out to be dead before anything was written is replaced, once (`again`).
-        """
-        self._store.pool.open()
-        accepted: list[tuple[Append, Positions]] = []
-        outcomes: list[Outcome] = []
-        committing = False
-        try:
-            with (
-                self._store.pool.connection() as connection,
-                connection.pipeline(),
-                connection.transaction(),
-                connection.cursor(row_factory=tuple_row) as curs,
-            ):
-                outcomes = self._place(batch, *self._look(curs, batch))
-                accepted = [(a, o) for a, o in zip(batch, outcomes, strict=True) if not isinstance(o, Exception)]
-                committing = bool(accepted)
-                if accepted:
-                    self._write(curs, accepted)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if not _broke_the_connection(error):
-                raise  # the server said what was wrong, and rolled back
-            if committing:  # perhaps between the commit and its answer
-                return self._resolve(batch, outcomes)
-            if not again:
-                raise
-            self._store.pool.check()
-            return self._commit(batch, again=False)
-        if self._warned_not_durable:
-            self._warned_not_durable = False
-            return [o if isinstance(o, Exception) else _not_durable() for o in outcomes]
-        return outcomes
-
-    def _look(
-        self, curs: psycopg.Cursor[TupleRow], batch: Sequence[Append]
-    ) -> tuple[int, set[tuple[UUID, int]], set[tuple[str, str]], set[tuple[str, str]]]:
-        """The head's position, locked, and which versions, names and idempotency keys are taken."""
-        first = [a.events[0] for a in batch]
-        claims = [c for a in batch for c in a.claims]
-        entries = [a.idempotency for a in batch if a.idempotency is not None]
-        curs.execute("SELECT position FROM ledger_head FOR UPDATE")
-        # The version before the first must be there and the first must not: the newest version tells both.
-        curs_versions = curs.connection.cursor(row_factory=tuple_row)
-        curs_versions.execute(
-            "SELECT w.id, coalesce((SELECT max(originator_version) FROM ledger_events WHERE originator_id = w.id), 0) "
-            "FROM unnest(%b::uuid[]) AS w (id)",
-            (list({e.originator_id for e in first}),),
-            prepare=True,
-        )
-        curs_claims = curs.connection.cursor(row_factory=tuple_row)
-        if claims:
-            curs_claims.execute(
-                "SELECT claim, name FROM ledger_claims "
-                "WHERE (claim, name) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
-                ([c for c, _ in claims], [n for _, n in claims]),
-            )
-        curs_keys = curs.connection.cursor(row_factory=tuple_row)
-        if entries:
-            curs_keys.execute(
-                "SELECT actor, key FROM ledger_idempotency "
-                "WHERE (actor, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
-                ([e.actor for e in entries], [e.key for e in entries]),
-            )
-        head = curs.fetchone()
-        if head is None:
-            raise StoreUnavailable("the ledger's head row is missing: restore the database from a backup")
-        return (
-            head[0],
-            {(row[0], row[1]) for row in curs_versions.fetchall()},
-            {(row[0], row[1]) for row in curs_claims.fetchall()} if claims else set(),
-            {(row[0], row[1]) for row in curs_keys.fetchall()} if entries else set(),
-        )
-
-    @staticmethod
-    def _place(
-        batch: Sequence[Append],
-        head: int,
-        newest: set[tuple[UUID, int]],
-        names: set[tuple[str, str]],
-        keys: set[tuple[str, str]],
-    ) -> list[Outcome]:
-        """For each command its positions, or why it lost. In a batch, as in the log, the first comes first."""
-        versions = dict(newest)
-        names, keys = set(names), set(keys)
-        outcomes: list[Outcome] = []
-        for append in batch:
-            entry = append.idempotency
-            if entry is not None and (entry.actor, entry.key) in keys:
-                outcomes.append(CommandInFlight("a command with this Idempotency-Key was recorded just now"))
-                continue
-            aggregate_id, expected = append.aggregate_id, append.events[0].originator_version - 1
-            if versions[aggregate_id] != expected:
-                outcomes.append(StaleVersion(expected, versions[aggregate_id]))
-                continue
-            taken = [claim for claim in append.claims if claim in names]
-            if taken:
-                outcomes.append(_claimed(taken[0][0]))
-                continue
-            names.update(append.claims)
-            if entry is not None:
-                keys.add((entry.actor, entry.key))
-            versions[aggregate_id] = append.events[-1].originator_version
-            outcomes.append(range(head + 1, head + 1 + len(append.events)))
-            head += len(append.events)
-        return outcomes
-
-    def _write(self, curs: psycopg.Cursor[TupleRow], accepted: Sequence[tuple[Append, Positions]]) -> None:
-        """Everything that was accepted. Nothing is fetched, so all of it travels with the commit."""
-        events = [(e, a.organisation_id, p) for a, ps in accepted for e, p in zip(a.events, ps, strict=True)]
-        curs.execute(
-            "INSERT INTO ledger_events "
-            "(originator_id, originator_version, topic, state, notification_id, organisation_id) "
-            "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[], %b::uuid[])",
-            (
-                [e.originator_id for e, _, _ in events],
-                [e.originator_version for e, _, _ in events],
-                [e.topic for e, _, _ in events],
-                [e.state for e, _, _ in events],
-                [p for _, _, p in events],
-                [o for _, o, _ in events],
-            ),
-            prepare=True,
-        )
-        head = events[-1][2]
-        curs.execute("UPDATE ledger_head SET position = %s", (head,), prepare=True)
-        self._write_keys_and_claims(curs, [a for a, _ in accepted])
-        self._write_rows(curs, [a for a, _ in accepted])
-        curs.execute("SELECT pg_notify(%s, %s)", (self.notify_channel, str(head)), prepare=True)
 
     @property
     def notify_channel(self) -> str:
         """The channel that tells of new events; its payload is the head's position. A hint only: it may get lost."""
         return f"{self._store.schema}_{CHANNEL}"
 
-    @staticmethod
-    def _write_keys_and_claims(curs: psycopg.Cursor[TupleRow], accepted: Sequence[Append]) -> None:
-        claims = [(c, n, a.aggregate_id) for a in accepted for c, n in a.claims]
-        if claims:
-            curs.execute(
-                "INSERT INTO ledger_claims SELECT * FROM unnest(%b::text[], %b::text[], %b::uuid[])",
-                ([c for c, _, _ in claims], [n for _, n, _ in claims], [i for _, _, i in claims]),
-                prepare=True,
-            )
-        data_keys = [a.data_key for a in accepted if a.data_key is not None]
-        if data_keys:
-            curs.execute(
-                "INSERT INTO ledger_data_keys SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bytea[])",
-                (
-                    [k.aggregate_id for k in data_keys],
-                    [k.master_key_id for k in data_keys],
-                    [k.wrapped for k in data_keys],
-                ),
-                prepare=True,
-            )
-        entries = [(a.idempotency, a.aggregate_id) for a in accepted if a.idempotency is not None]
-        if entries:
-            curs.execute(
-                "INSERT INTO ledger_idempotency (actor, key, fingerprint, aggregate_id, answer) "
-                "SELECT * FROM unnest(%b::text[], %b::text[], %b::bytea[], %b::uuid[], %b::bytea[])",
-                (
-                    [e.actor for e, _ in entries],
-                    [e.key for e, _ in entries],
-                    [e.fingerprint for e, _ in entries],
-                    [i for _, i in entries],
-                    [e.answer for e, _ in entries],
-                ),
-                prepare=True,
-            )
-        for table, ids in (
-            ("ledger_claims", [a.aggregate_id for a in accepted if a.releases_claims]),
-            ("ledger_data_keys", [a.aggregate_id for a in accepted if a.destroys_data_key]),
-        ):
-            if ids:
-                curs.execute(
-                    sql.SQL("DELETE FROM {} WHERE aggregate_id = ANY(%s)").format(sql.Identifier(table)),
-                    (ids,),
-                )
+    # --- one batch ---------------------------------------------------------------------------------------------------
 
-    def _write_rows(self, curs: psycopg.Cursor[TupleRow], accepted: Sequence[Append]) -> None:
-        """The inline views. Of several rows with one key in a batch only the last counts."""
-        by_table: dict[InlineTable, dict[tuple[Any, ...], Row]] = {}
-        for append in accepted:
-            for table, rows in append.rows.items():
-                merged = by_table.setdefault(table, {})
-                for row in rows:
-                    merged[tuple(row[column] for column in table.key)] = row
-        for table, merged in by_table.items():
-            if table not in self._upserts:
-                self._upserts[table] = table.upsert()
-            curs.execute(
-                self._upserts[table],
-                (msgspec.json.encode(list(merged.values()), enc_hook=str).decode(),),
-                prepare=True,
-            )
+    def _commit_batch(self, batch: Sequence[Packed]) -> Sequence[Outcome]:
+        started = time.perf_counter()
+        outcomes = self._commit_or_isolate(batch)
+        if self._observe is not None:
+            recorded = sum(len(o) for o in outcomes if not isinstance(o, Exception))
+            refused = sum(isinstance(o, Exception) for o in outcomes)
+            try:
+                self._observe(BatchStatistics(len(batch), recorded, refused, time.perf_counter() - started))
+            except Exception:  # noqa: BLE001 - whatever it is, what was recorded stays recorded
+                _log.exception("the observer of commits failed")
+        return outcomes
+
+    def _commit_or_isolate(self, batch: Sequence[Packed]) -> Sequence[Outcome]:
+        """Commit the batch; where the server refuses it as a whole, halve it until the commands that it is about are
+        alone, so that one bad command costs its company a few commits and nothing else.
+        """
+        try:
+            return self._commit(batch)
+        except StoreUnavailable as error:
+            return [StoreUnavailable(str(error)) for _ in batch]  # one each: threads must not share what they raise
+        except psycopg.Error as error:
+            if _cannot_serve(error):
+                return [_unavailable(error) for _ in batch]
+            if len(batch) == 1:
+                return [_explained(error)]
+        middle = len(batch) // 2
+        return [*self._commit_or_isolate(batch[:middle]), *self._commit_or_isolate(batch[middle:])]
+
+    def _commit(self, batch: Sequence[Packed]) -> Sequence[Outcome]:
+        """One transaction in two round trips: look, under the head's lock; then write and commit.
+
+        Two, so that a commit is only ever sent by who holds the lock: then whoever gets it next knows the outcome.
+        """
+        writer, taken = self._look_or_reconnect(batch)
+        outcomes = _place(batch, taken)
+        accepted = [(p, o) for p, o in zip(batch, outcomes, strict=True) if not isinstance(o, Exception)]
+        if not accepted:
+            self._roll_back(writer)
+            return outcomes
+        positions = [position for _, given in accepted for position in given]
+        moved = (_MOVE_HEAD, (bigint(positions[-1]), self.notify_channel.encode()))
+        writer.warnings.clear()
+        try:
+            writer.run([*writes([p for p, _ in accepted], positions), moved, (COMMIT, ())])
+        except psycopg.Error:
+            if writer.broken:  # perhaps between the commit and its answer
+                lost = self._resolve(*accepted[0])
+                if lost is None:
+                    return outcomes
+                return [o if isinstance(o, Exception) else type(lost)(str(lost)) for o in outcomes]
+            self._roll_back(writer)  # the server said what was wrong
+            raise
+        if _not_durable(writer):
+            return [o if isinstance(o, Exception) else _unconfirmed() for o in outcomes]
+        return outcomes
+
+    def _look_or_reconnect(self, batch: Sequence[Packed]) -> tuple[Pipeline, Taken]:
+        """What the batch finds, and the connection that now holds the head's lock.
+
+        A connection may have died since its last use, which shows only now. Nothing was written, so another is opened,
+        once.
+        """
+        for attempt in (1, 2):
+            writer = self._store.writer()
+            try:
+                return writer, _look(writer, batch)
+            except psycopg.Error as error:
+                if not writer.broken:
+                    self._roll_back(writer)
+                    raise
+                if attempt == 2:
+                    raise _unavailable(error) from error
+        raise AssertionError("the second attempt returns or raises")
+
+    def _roll_back(self, writer: Pipeline) -> None:
+        if not writer.in_transaction:
+            return
+        try:
+            writer.run([(ROLLBACK, ())])
+        except psycopg.Error:
+            self._store.drop_writer()  # which rolls back too
 
     # --- a connection that broke at the commit -----------------------------------------------------------------------
 
-    def _resolve(self, batch: Sequence[Append], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Find out whether a batch was committed whose answer never came.
+    def _resolve(self, packed: Packed, positions: Positions) -> Exception | None:
+        """Find out whether a batch was committed whose answer never came: None where it was, else what to tell.
 
-        Waiting for the head's lock waits for the lost transaction to end; then its events are there or they are not.
-        They are ours if their bytes are: these hold the request's id, its time and random nonces.
+        It held the head's lock, so waiting for that lock waits for its end; then its first event is at its position or
+        is not. It is ours if its bytes are: these hold the request's id, its time and random nonces.
         """
         deadline = time.monotonic() + RESOLVE_SECONDS
-        ours = next(a.events[0] for a, o in zip(batch, outcomes, strict=True) if not isinstance(o, Exception))
         while time.monotonic() < deadline:
-            with suppress(*UNAVAILABLE, StoreUnavailable), self._store.connect() as connection:
+            with suppress(psycopg.Error, StoreUnavailable), self._store.connect() as connection:
+                warnings: list[psycopg.errors.Diagnostic] = []
+                connection.add_notice_handler(warnings.append)
+                # The lock is a write, so this commit waits for the standbys too, and confirms what lies before it.
                 with connection.transaction():
                     connection.execute("SELECT position FROM ledger_head FOR UPDATE")
                     row = connection.execute(
-                        "SELECT state FROM ledger_events WHERE originator_id = %s AND originator_version = %s",
-                        (ours.originator_id, ours.originator_version),
+                        "SELECT state FROM ledger_events "
+                        "WHERE originator_id = %s AND originator_version = %s AND notification_id = %s",
+                        (packed.aggregate_id, packed.first, positions[0]),
                     ).fetchone()
-                if row is not None and bytes(row[0]) == ours.state:
-                    return outcomes
-                lost = StoreUnavailable("PostgreSQL went away before the command was recorded")
-                return [o if isinstance(o, Exception) else lost for o in outcomes]
-            time.sleep(0.1)
-        unknown = OutcomeUnknown("PostgreSQL went away while the command was being recorded")
-        return [o if isinstance(o, Exception) else unknown for o in outcomes]
-
-    def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        """Notice a commit that returned although its synchronous standby did not confirm it.
-
-        PostgreSQL reports that as a warning (01000), not as an error.
-        """
-        if diagnostic.sqlstate == "01000" and "synchronous replication" in (diagnostic.message_primary or ""):
-            self._warned_not_durable = True
+                if row is None or bytes(row[0]) != packed.first_state:
+                    return StoreUnavailable("PostgreSQL went away before the command was recorded")
+                return _unconfirmed() if any(map(_tells_of_no_standby, warnings)) else None
+            time.sleep(0.1)  # as often as a server that starts again should be asked
+        return OutcomeUnknown("PostgreSQL went away while the command was being recorded")
 
 
-def _broke_the_connection(error: psycopg.Error) -> bool:
-    """Whether it was the connection that failed: no SQLSTATE, class 08, or the server shutting down."""
-    state = error.sqlstate
-    return state is None or state.startswith("08") or state in ("57P01", "57P02", "57P03")
+def _look(writer: Pipeline, batch: Sequence[Packed]) -> Taken:
+    """Lock the head and see what is taken, in one round trip. Each statement sees what was committed before it began,
+    and those after the first begin under the lock.
+    """
+    ids = b"".join([element(packed.aggregate_id.bytes) for packed in batch])
+    calls: list[Call] = [(BEGIN, ()), (_LOCK_HEAD, ()), (_NEWEST, (array(2950, len(batch), ids),))]
+    claims = [claim for packed in batch for claim in packed.claims]
+    if claims:
+        calls.append((_CLAIMED, merged(_CLAIMED, [p.parts[CLAIMS] for p in batch if CLAIMS in p.parts])))
+    keys = [packed.idempotency for packed in batch if packed.idempotency is not None]
+    if keys:
+        calls.append((_KEYS_USED, merged(_KEYS_USED, [p.parts[IDEMPOTENCY] for p in batch if IDEMPOTENCY in p.parts])))
+    _, head, newest, *others = writer.run(calls)
+    if head.ntuples != 1:
+        raise StoreUnavailable("the ledger's head row is missing: restore the database from a backup")
+    answers = iter(others)
+    return Taken(
+        _bigint(head.get_value(0, 0)) or 0,
+        {packed.aggregate_id: _bigint(newest.get_value(place, 0)) for place, packed in enumerate(batch)},
+        {claims[i] for i in _found(next(answers), len(claims))} if claims else set(),
+        {keys[i] for i in _found(next(answers), len(keys))} if keys else set(),
+    )
 
 
-def _not_durable() -> OutcomeUnknown:
+def _found(result: Any, count: int) -> list[int]:
+    return [place for place in range(count) if result.get_value(place, 0) is not None]
+
+
+def _bigint(value: bytes | None) -> int | None:
+    return None if value is None else int.from_bytes(value, "big", signed=True)
+
+
+def _place(batch: Sequence[Packed], taken: Taken) -> list[Outcome]:
+    """For each command its positions, or why it lost. In a batch, as in the log, the first comes first."""
+    head, newest, claims, keys = taken.position, dict(taken.newest), set(taken.claims), set(taken.keys)
+    outcomes: list[Outcome] = []
+    for packed in batch:
+        current = newest[packed.aggregate_id]
+        lost = next((claim for claim in packed.claims if claim in claims), None)
+        if packed.idempotency is not None and packed.idempotency in keys:
+            outcomes.append(CommandInFlight("a command with this Idempotency-Key was recorded just now"))
+        elif not _follows(packed.first, current):
+            outcomes.append(StaleVersion(packed.first - 1, current or 0))
+        elif lost is not None:
+            outcomes.append(_claimed(lost[0]))
+        else:
+            claims.update(packed.claims)
+            if packed.idempotency is not None:
+                keys.add(packed.idempotency)
+            newest[packed.aggregate_id] = packed.last
+            outcomes.append(range(head + 1, head + 1 + packed.events))
+            head += packed.events
+    return outcomes
+
+
+def _follows(version: int, newest: int | None) -> bool:
+    """Whether a version is the next. The library lets a history begin at 0 or 1; the ledger's own begin at 1."""
+    return version in (0, 1) if newest is None else version == newest + 1
+
+
+# --- what errors mean ------------------------------------------------------------------------------------------------
+
+
+def _cannot_serve(error: psycopg.Error) -> bool:
+    """Whether it is the server's state that forbids it now. Class 54 is about the command itself, which is too large or
+    too complex for any server.
+    """
+    return isinstance(error, UNAVAILABLE) and not (error.sqlstate or "").startswith("54")
+
+
+def _unavailable(error: psycopg.Error) -> StoreUnavailable:
+    unavailable = StoreUnavailable(f"PostgreSQL cannot serve now ({type(error).__name__})")
+    unavailable.__cause__ = error
+    return unavailable
+
+
+def _not_durable(writer: Pipeline) -> bool:
+    return any(map(_tells_of_no_standby, writer.warnings))
+
+
+def _tells_of_no_standby(diagnostic: psycopg.errors.Diagnostic) -> bool:
+    """Whether a commit returned although its synchronous standby did not confirm it: to PostgreSQL only a warning."""
+    return diagnostic.sqlstate == "01000" and "synchronous replication" in (diagnostic.message_primary or "")
+
+
+def _unconfirmed() -> OutcomeUnknown:
     return OutcomeUnknown("the command was recorded here, but the synchronous standby did not confirm it")
 
 
@@ -426,8 +368,8 @@ def _claimed(claim: str) -> NameAlreadyClaimed:
 
 
 def _explained(error: psycopg.Error) -> Exception:
-    """What a constraint of the database tells about a single command; anything else as it is, for the log."""
-    constraint = error.diag.constraint_name or ""
+    """What the server's refusal tells about a single command; anything else as it is, for the log."""
+    constraint, state = error.diag.constraint_name or "", error.sqlstate or ""
     explained: LedgerError
     match constraint:
         case "ledger_events_pkey" | "ledger_data_keys_pkey":
@@ -442,6 +384,9 @@ def _explained(error: psycopg.Error) -> Exception:
             explained = NameAlreadyClaimed("secret")
         case "ledger_idempotency_pkey":
             explained = CommandInFlight("a command with this Idempotency-Key was recorded just now")
+        case _ if state.startswith(("22", "54")):
+            # The class alone: the server's own sentence may quote the value.
+            explained = InvalidValue(error.diag.column_name or "value", f"cannot be stored ({type(error).__name__})")
         case _:
             return error
     explained.__cause__ = error
