@@ -1,0 +1,361 @@
+"""Building a view anew from the log while the service runs, and putting it in the place of the old one.
+
+Into tables of their own (`<table>__rebuild`, without indexes): a snapshot of the log is folded aggregate by aggregate
+and copied in; indexes are built; what happened since is applied in batches, as the projector does. The swap then holds
+the log's head, so that nobody writes for some milliseconds, applies the last events and renames. Whoever reads sees the
+old view or the new one, whole. A rebuild that dies leaves tables that the next one of that view removes.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from ledger.errors import InvalidValue, NotAllowedNow, StoreUnavailable
+from ledger.events import Recorded
+from ledger.store.datastore import unavailable_as_such
+from ledger.store.log import EventLog, Snapshot
+from ledger.store.recorder import InlineTable, Row
+from projections import PROJECTIONS
+from projections.runner import BATCH_EVENTS_MAX, advisory_key, begin_tracking
+from projections.view import EventView, Rows, View, rows_after, write
+
+SUFFIX = "__rebuild"
+CHUNK_ROWS = 2_000  # some megabytes of lines: enough for a COPY to be worth its statement
+CHUNKS_WAITING_MAX = 4  # bounds the memory where folding is faster than copying
+MAINTENANCE_MEMORY = "256MB"  # sorts an index of some million rows without a file
+# Shorter than PostgreSQL's deadlock_timeout of a second: where the swap and a reader wait for each other, the swap
+# gives way and tries again. It is also the longest that a try keeps writers waiting for a reader.
+SWAP_LOCK_TIMEOUT_MS = 250
+SWAP_ATTEMPTS_MAX = 100
+SWAP_PAUSE_SECONDS = 0.5
+PROGRESS_SECONDS = 0.1  # as often as a progress bar is worth drawing
+
+Progress = Callable[[int, int], None]
+"""Called with the events folded so far and those there are, ten times a second at most."""
+
+
+class RebuildRunning(NotAllowedNow):
+    """The view is being rebuilt already, here or in another process."""
+
+    code = "rebuild_running"
+
+
+def rebuild(log: EventLog, view_name: str, progress: Progress | None = None) -> int:
+    """Rebuild a view while the service runs; returns the log's position that it was swapped in at.
+
+    Raises `InvalidValue` for an unknown view, `RebuildRunning`, and `StoreUnavailable` where PostgreSQL went away or a
+    long-running reader kept the view's tables locked; the old view is then still in place.
+    """
+    view = next((view for view in PROJECTIONS if view.name == view_name), None)
+    if view is None:
+        raise InvalidValue("view", f"is not one of {', '.join(view.name for view in PROJECTIONS)}")
+    with unavailable_as_such(), log.datastore.connect() as connection, _alone(log, connection, view):
+        # Bounded by the log's length, not by a request's patience.
+        connection.execute("SET statement_timeout TO 0")
+        connection.execute(f"SET maintenance_work_mem TO '{MAINTENANCE_MEMORY}'")
+        shadows = [_create_shadow(connection, table) for table in view.tables]
+        position = _fill(log, view, shadows, progress or (lambda *_: None))
+        for shadow in shadows:
+            _build_indexes(connection, shadow)
+        return _swap(log, connection, view, shadows, position)
+
+
+@contextmanager
+def _alone(log: EventLog, connection: psycopg.Connection[Any], view: View) -> Iterator[None]:
+    """With nobody else rebuilding the view, and nothing left of a rebuild before or after."""
+    key = advisory_key(log.datastore.schema, f"rebuild {view.name}")
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+    if row is None or not row[0]:
+        raise RebuildRunning(f"{view.name} is being rebuilt already")
+    _drop_shadows(connection, view)
+    try:
+        yield
+    except BaseException:
+        if not connection.broken:
+            _drop_shadows(connection, view)
+        raise
+
+
+# --- shadow tables ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """An index of a live table: what stands behind its name in its definition, and whether it is the primary key."""
+
+    name: str
+    unique: bool
+    definition: str
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Shadow:
+    """A table as it will be, beside the live one. `types` are its columns' in the order of `table.columns`."""
+
+    table: InlineTable
+    types: tuple[str, ...]
+    indexes: tuple[_Index, ...]
+
+    @property
+    def name(self) -> sql.Identifier:
+        return sql.Identifier(self.table.name + SUFFIX)
+
+
+def _drop_shadows(connection: psycopg.Connection[Any], view: View) -> None:
+    for table in view.tables:
+        connection.execute("SET client_min_messages TO warning")
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table.name + SUFFIX)))
+
+
+def _create_shadow(connection: psycopg.Connection[Any], table: InlineTable) -> _Shadow:
+    """An empty table like the live one, with its storage parameters and without its indexes."""
+    columns = connection.execute(
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        (table.name,),
+    )
+    types = dict(columns.fetchall())
+    indexes = tuple(
+        _Index(name, unique, definition.partition(" USING ")[2], primary)
+        for name, unique, definition, primary in connection.execute(
+            "SELECT c.relname, i.indisunique, pg_get_indexdef(i.indexrelid), i.indisprimary "
+            "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %s::regclass "
+            "ORDER BY i.indisprimary DESC, c.relname",
+            (table.name,),
+        )
+    )
+    shadow = _Shadow(table, tuple(types[column] for column in table.columns), indexes)
+    connection.execute(
+        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES)").format(
+            shadow.name, sql.Identifier(table.name)
+        )
+    )
+    row = connection.execute(
+        "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = %s::regclass", (table.name,)
+    ).fetchone()
+    if row is not None and row[0]:
+        connection.execute(sql.SQL("ALTER TABLE {} SET ({})").format(shadow.name, sql.SQL(row[0])))
+    return shadow
+
+
+def _build_indexes(connection: psycopg.Connection[Any], shadow: _Shadow) -> None:
+    for index in shadow.indexes:
+        name = sql.Identifier(index.name + SUFFIX)
+        connection.execute(
+            sql.SQL("CREATE {} INDEX {} ON {} USING {}").format(
+                sql.SQL("UNIQUE" if index.unique else ""), name, shadow.name, sql.SQL(index.definition)
+            )
+        )
+        if index.primary:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(shadow.name, name, name)
+            )
+    connection.execute(sql.SQL("ANALYZE {}").format(shadow.name))
+
+
+# --- filling ---------------------------------------------------------------------------------------------------------
+
+
+def _fill(log: EventLog, view: View, shadows: Sequence[_Shadow], progress: Progress) -> int:
+    """Copy in the rows of a snapshot of the log; returns its position."""
+    lines: dict[InlineTable, list[str]] = {shadow.table: [] for shadow in shadows}
+    to_line = {shadow.table: line_encoder(shadow.table.columns, shadow.types) for shadow in shadows}
+    with log.snapshot() as snapshot, _copying(log) as copy:
+        for rows in _rows(view, snapshot, progress):
+            for table, some in rows.items():
+                chunk = lines[table]
+                chunk.extend(map(to_line[table], some))
+                if len(chunk) >= CHUNK_ROWS:
+                    copy(table, chunk)
+                    lines[table] = []
+        for table, chunk in lines.items():
+            copy(table, chunk)
+        return snapshot.position
+
+
+def _rows(view: View, snapshot: Snapshot, progress: Progress) -> Iterator[Rows]:
+    """The rows of everything in the snapshot, telling of the progress now and then."""
+    done, total, next_report = 0, snapshot.position, 0.0
+    events = snapshot.events() if isinstance(view, EventView) else snapshot.by_aggregate(f"{view.aggregate}.")
+    state: Any = None
+    for done, recorded in enumerate(events):
+        if done % 1_000 == 0 and time.monotonic() > next_report:
+            progress(done, total)
+            next_report = time.monotonic() + PROGRESS_SECONDS
+        if isinstance(view, EventView):
+            if type(recorded.event) in view.handles:
+                yield {view.table: [view.row_of(recorded)]}
+            continue
+        if recorded.aggregate_version == 1 and state is not None:
+            yield view.rows_of(state)
+            state = None
+        state = view.evolve(state, recorded)
+    if state is not None and not isinstance(view, EventView):
+        yield view.rows_of(state)
+    progress(total, total)
+
+
+Copy = Callable[[InlineTable, Sequence[str]], None]
+
+
+@contextmanager
+def _copying(log: EventLog) -> Iterator[Copy]:
+    """Gives a function that copies lines into a shadow table, on a thread and a connection of their own.
+
+    So PostgreSQL stores one chunk while the next is folded. All of it is stored when the context is left.
+    """
+    chunks: queue.Queue[tuple[InlineTable, Sequence[str]] | None] = queue.Queue(CHUNKS_WAITING_MAX)
+    failed: list[BaseException] = []
+
+    def store() -> None:
+        try:
+            with log.datastore.connect() as connection:
+                connection.execute("SET statement_timeout TO 0")
+                while (chunk := chunks.get()) is not None:
+                    table, lines = chunk
+                    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+                    into = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name + SUFFIX), columns)
+                    with connection.cursor() as curs, curs.copy(into) as copying:
+                        copying.write("".join(lines))
+        except BaseException as error:  # noqa: BLE001 - raised again where the rebuild runs
+            failed.append(error)
+            while chunks.get() is not None:  # the folding side must not wait for a place in the queue
+                pass
+
+    def copy(table: InlineTable, lines: Sequence[str]) -> None:
+        if failed:
+            raise failed[0]
+        if lines:
+            chunks.put((table, lines))
+
+    thread = threading.Thread(target=store, name="rebuild copy", daemon=True)
+    thread.start()
+    try:
+        yield copy
+    finally:
+        chunks.put(None)
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+# --- rows as lines of COPY's text format -----------------------------------------------------------------------------
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+_to_json = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def _text(value: str) -> str:
+    return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
+
+
+def _json(value: Any) -> str:
+    text = _to_json(value).decode()
+    return text.replace("\\", r"\\") if "\\" in text else text
+
+
+def _array(value: Any) -> str:
+    # An array's literal quotes as JSON does, but for control characters, which no element of ours holds.
+    return "{" + _json(value)[1:-1] + "}"
+
+
+_ENCODERS: Mapping[str, Callable[[Any], str]] = {
+    "text": _text,
+    "tsvector": _text,
+    "text[]": _array,
+    "jsonb": _json,
+    "uuid": str,
+    "bigint": str,
+    "integer": str,
+    "boolean": str,
+    "timestamp with time zone": str,
+}
+
+
+def line_encoder(columns: Sequence[str], types: Sequence[str]) -> Callable[[Row], str]:
+    """Turns a row into a line for COPY FROM. Written by hand for speed: the driver dumps value by value."""
+    values_of = itemgetter(*columns)
+    encoders = [_ENCODERS[kind] for kind in types]
+
+    def line(row: Row) -> str:
+        values = zip(encoders, values_of(row), strict=True)
+        return "\t".join([r"\N" if value is None else encode(value) for encode, value in values]) + "\n"
+
+    return line
+
+
+# --- catching up and swapping ----------------------------------------------------------------------------------------
+
+
+def _catch_up(log: EventLog, connection: psycopg.Connection[Any], view: View, position: int, *, leave: int) -> int:
+    """Apply to the shadow tables what came after a position, until at most `leave` events are left; returns where."""
+    while True:
+        events = log.read(position, BATCH_EVENTS_MAX, sealed=isinstance(view, EventView), connection=connection)
+        if len(events) <= leave:
+            return position
+        end = events[-1].position
+        with connection.transaction():
+            write(connection, rows_after(view, events, partial(_histories, log, connection, end)), SUFFIX)
+        position = end
+
+
+def _histories(
+    log: EventLog, connection: psycopg.Connection[Any], end: int, aggregate_ids: Sequence[UUID]
+) -> Mapping[UUID, Sequence[Recorded]]:
+    return log.histories(aggregate_ids, end, connection=connection)
+
+
+def _swap(
+    log: EventLog, connection: psycopg.Connection[Any], view: View, shadows: Sequence[_Shadow], position: int
+) -> int:
+    """Put the shadow tables in the place of the live ones, once everything is in them."""
+    if not view.inline:
+        begin_tracking(connection, view.name)
+    for _ in range(SWAP_ATTEMPTS_MAX):
+        position = _catch_up(log, connection, view, position, leave=BATCH_EVENTS_MAX - 1)
+        try:
+            with connection.transaction():
+                return _swap_once(log, connection, view, shadows, position)
+        except psycopg.errors.LockNotAvailable:
+            time.sleep(SWAP_PAUSE_SECONDS)
+    raise StoreUnavailable(f"{view.name} was not swapped in: a long-running query kept its tables locked")
+
+
+def _swap_once(
+    log: EventLog, connection: psycopg.Connection[Any], view: View, shadows: Sequence[_Shadow], position: int
+) -> int:
+    # In the order in which writers and the projector lock: head, position, tables.
+    connection.execute(f"SET LOCAL lock_timeout TO '{SWAP_LOCK_TIMEOUT_MS}ms'")
+    connection.execute("SELECT position FROM ledger_head FOR UPDATE")
+    if not view.inline:
+        connection.execute("SELECT position FROM projection_tracking WHERE name = %s FOR UPDATE", (view.name,))
+    live = sql.SQL(", ").join(sql.Identifier(table.name) for table in view.tables)
+    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
+    position = _catch_up(log, connection, view, position, leave=0)
+    for shadow in shadows:
+        canonical = sql.Identifier(shadow.table.name)
+        connection.execute(sql.SQL("DROP TABLE {}").format(canonical))
+        connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(shadow.name, canonical))
+        for index in shadow.indexes:
+            connection.execute(
+                sql.SQL("ALTER INDEX {} RENAME TO {}").format(
+                    sql.Identifier(index.name + SUFFIX), sql.Identifier(index.name)
+                )
+            )
+    if not view.inline:
+        connection.execute(
+            "UPDATE projection_tracking SET position = %s, updated_at = now() WHERE name = %s", (position, view.name)
+        )
+    return position
