@@ -9,16 +9,20 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-ind
 	--python-version 3.11 --extra build $(ARGS) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format lock clean
+.PHONY: help install run test check bench format lock clean
 
 help: ## Say what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+install: $(VENV)/run.stamp ## Install into .venv what the service needs, and nothing more
+
 run: $(VENV)/run.stamp ## Install, start PostgreSQL, migrate and serve; prints the URL and the first administrator's token
 	@exec $(BIN)/keyledger serve
 
+# Tests wait for disks and timers more than they compute, so two at once take half the time. Each process starts a
+# PostgreSQL of its own: more than four would only crowd each other out.
 test: $(VENV)/test.stamp ## Install what the tests need and run them; ARGS="-k rotate" chooses
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal $(ARGS)
 
 check: $(VENV)/test.stamp ## Lint, formatting and types
 	$(BIN)/ruff check .
