@@ -29,10 +29,10 @@ from ledger.commands import (
     SetAllowlist,
     SuspendCredential,
 )
-from ledger.errors import NotFound, StaleVersion
+from ledger.errors import AlreadyExists, CommandInFlight, LedgerError, NotFound, StaleVersion
 from ledger.events import CredentialErased, Event, Recorded
 from ledger.store.keys import DataKey, WrappedKey
-from ledger.store.log import EventLog, placed
+from ledger.store.log import EventLog
 from ledger.store.recorder import Append, IdempotencyEntry, InlineTable, Row
 
 # How often a command is decided anew because someone else was faster. Each time somebody did get through, so this many
@@ -124,43 +124,44 @@ class Ledger:
         aggregate, decide, begins = ROUTES[type(command)]
         aggregate_id: UUID = getattr(command, aggregate.id_field)
         self._check_tenant(command)
-        losses = 0
-        while True:
-            # A new aggregate's id is fresh: looking for its history would find nothing.
-            history: list[Recorded] | None = [] if begins and not losses else None
-            state, data_key = self._fold(aggregate, aggregate_id, history)
-            if state is None and not begins:
-                raise NotFound(aggregate.name)
-            version = 0 if state is None else state.version
-            if command.expected_version is not None and command.expected_version != version:
-                raise StaleVersion(command.expected_version, version)
-            events = decide(state, command)
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                # A new aggregate's id is fresh: looking for its history would find nothing.
+                state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
+                events = _decided(aggregate, decide, begins, state, command)
+            except LedgerError:
+                self._refuse_repetition(idempotency)
+                raise
             try:
                 return self._record(aggregate, aggregate_id, state, data_key, events, idempotency)
             except StaleVersion:
-                losses += 1
-                if command.expected_version is not None or losses == ATTEMPTS_MAX:
+                if begins:
+                    raise AlreadyExists(f"this id of a new {aggregate.name} is taken") from None
+                if command.expected_version is not None or attempt == ATTEMPTS_MAX:
                     raise
+        raise AssertionError("the last attempt returns or raises")
 
     def load(self, aggregate: Aggregate, aggregate_id: UUID) -> State:
         """The aggregate as its events leave it; `NotFound` where there is none."""
-        state, _ = self._fold(aggregate, aggregate_id, None)
+        state, _ = self._fold(aggregate, aggregate_id)
         if state is None:
             raise NotFound(aggregate.name)
         return state
 
-    def _fold(
-        self, aggregate: Aggregate, aggregate_id: UUID, known: Sequence[Recorded] | None
-    ) -> tuple[State, DataKey | None]:
-        if known is not None:
-            return None, None
+    def _fold(self, aggregate: Aggregate, aggregate_id: UUID) -> tuple[State, DataKey | None]:
         history = self.log.history(aggregate_id)
         if history.recorded and not history.recorded[0].event.TOPIC.startswith(f"{aggregate.name}."):
             return None, None  # the id of another kind of thing
-        state = None
-        for recorded in history.recorded:
-            state = aggregate.evolve(state, recorded)
-        return state, history.data_key
+        return fold(aggregate, history.recorded), history.data_key
+
+    def _refuse_repetition(self, idempotency: Idempotency | None) -> None:
+        """A command that was recorded a moment ago under the same key is what forbids its repetition: say that, and not
+        that the credential is revoked already or at another version.
+        """
+        if idempotency is not None and self.log.datastore.rows(
+            "SELECT 1 FROM ledger_idempotency WHERE actor = %s AND key = %s", (idempotency.actor, idempotency.key)
+        ):
+            raise CommandInFlight("a command with this Idempotency-Key was recorded just now") from None
 
     def _check_tenant(self, command: Command) -> None:
         """A credential or an operator belongs to an organisation that exists. Organisations never cease to."""
@@ -185,15 +186,10 @@ class Ledger:
         wrapped: WrappedKey | None = None
         if state is None and aggregate.has_personal_data:
             data_key, wrapped = self.log.keyring.new_data_key(aggregate_id)
-        recorded = []
-        organisation_id = None if state is None else aggregate.organisation_of(state)
         for number, event in enumerate(events, version + 1):
-            if state is None:
-                organisation_id = aggregate.organisation_of(
-                    aggregate.evolve(None, Recorded(aggregate_id, number, None, event))
-                )
-            recorded.append(Recorded(aggregate_id, number, organisation_id, event))
-            state = aggregate.evolve(state, recorded[-1])
+            state = aggregate.evolve(state, Recorded(aggregate_id, number, None, event))
+        organisation_id = aggregate.organisation_of(state)
+        recorded = [Recorded(aggregate_id, n, organisation_id, event) for n, event in enumerate(events, version + 1)]
         positions = self.log.append(
             Append(
                 self.log.stored(recorded, data_key),
@@ -206,7 +202,11 @@ class Ledger:
                 rows=self._inline[type(state)](state),
             )
         )
-        return Receipt(aggregate_id, state.version, positions[-1], state, placed(recorded, positions))
+        placed = [
+            Recorded(aggregate_id, r.aggregate_version, r.organisation_id, r.event, position)
+            for r, position in zip(recorded, positions, strict=True)
+        ]
+        return Receipt(aggregate_id, state.version, positions[-1], state, placed)
 
     def _entry(self, idempotency: Idempotency | None, state: State) -> IdempotencyEntry | None:
         if idempotency is None:
@@ -214,6 +214,17 @@ class Ledger:
         associated = f"{idempotency.actor}\n{idempotency.key}".encode()
         sealed = self.log.keyring.seal_answer(idempotency.answer(state), associated)
         return IdempotencyEntry(idempotency.actor, idempotency.key, idempotency.fingerprint, sealed)
+
+
+def _decided(
+    aggregate: Aggregate, decide: Callable[[Any, Any], list[Event]], begins: bool, state: State, command: Command
+) -> list[Event]:
+    if state is None and not begins:
+        raise NotFound(aggregate.name)
+    version = 0 if state is None else state.version
+    if command.expected_version is not None and command.expected_version != version:
+        raise StaleVersion(command.expected_version, version)
+    return decide(state, command)
 
 
 def fold(aggregate: Aggregate, recorded: Sequence[Recorded]) -> State:

@@ -6,7 +6,9 @@ tenant, the aggregate, the aggregate's version and the field, so that it cannot 
 """
 
 import base64
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +30,13 @@ def topic_of(event_type: type[Event]) -> str:
 
 _TYPES: dict[str, type[Event]] = {topic_of(event_type): event_type for event_type in EVENTS}
 _DECODERS = {topic: msgspec.json.Decoder(event_type).decode for topic, event_type in _TYPES.items()}
+_TOPICS = {event_type: topic for topic, event_type in _TYPES.items()}
+# The fields of the events with personal ones, and what reads them all at once: `dataclasses.replace` takes ten times
+# as long, and every command pays for it.
+_NAMES = {event_type: tuple(f.name for f in fields(event_type)) for event_type in EVENTS if event_type.PERSONAL}
+_VALUES: dict[type[Event], Callable[[Event], tuple[Any, ...]]] = {
+    event_type: attrgetter(*names) for event_type, names in _NAMES.items()
+}
 
 
 class UnknownTopic(Exception):
@@ -37,8 +46,8 @@ class UnknownTopic(Exception):
 def encode(recorded: Recorded, data_key: DataKey | None) -> tuple[str, bytes]:
     """The topic and the bytes to store. An event with personal values needs its aggregate's data key."""
     event = recorded.event
-    sealed = _map_personal(recorded, lambda text, place: _seal(data_key, text, place))
-    return topic_of(type(event)), _encode(replace(event, **sealed) if sealed else event)
+    sealed = _map_personal(recorded, lambda text, place: _seal(data_key, text, place)) if event.PERSONAL else None
+    return _TOPICS[type(event)], _encode(_changed(event, sealed) if sealed else event)
 
 
 def decode(topic: str, state: bytes) -> Event:
@@ -57,7 +66,16 @@ def unseal(recorded: Recorded, data_key: DataKey | None) -> Recorded:
     if not recorded.event.PERSONAL:
         return recorded
     changes = _map_personal(recorded, lambda text, place: _unseal(data_key, text, place))
-    return replace(recorded, event=replace(recorded.event, **changes)) if changes else recorded
+    if not changes:
+        return recorded
+    r = recorded
+    event = type(r.event)(**_changed(r.event, changes))
+    return Recorded(r.aggregate_id, r.aggregate_version, r.organisation_id, event, r.position)
+
+
+def _changed(event: Event, changes: dict[str, Any]) -> dict[str, Any]:
+    """The event's fields in their order, some of them changed; encoded, they read as the event would."""
+    return dict(zip(_NAMES[type(event)], _VALUES[type(event)](event), strict=True)) | changes
 
 
 def _map_personal(recorded: Recorded, change: Any) -> dict[str, Any]:
