@@ -70,7 +70,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     subprocess.run([ROOT / "deploy/make-secrets", directory / "secrets"], check=True, capture_output=True)
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    port, log = _free_port(), directory / "access.log"
+    port, log = free_port(), directory / "access.log"
     text = (ROOT / "deploy/nginx.conf").read_text()
     for ours, here in {
         " /tmp/": f" {directory}/",
@@ -101,7 +101,8 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
             upstream.server_close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
