@@ -1,0 +1,102 @@
+"""The stored bytes of one sample of every event, as they were when the event was first committed.
+
+A file here is named after the topic it holds and is never changed: proofs cover stored bytes, so what was once written
+must be written, and read, the same for ever. `python -m tests.golden` writes the files that are missing.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ledger.events import (
+    Context,
+    CredentialCreated,
+    CredentialDescribed,
+    CredentialErased,
+    CredentialOverlapEnded,
+    CredentialResumed,
+    CredentialRevoked,
+    CredentialRotated,
+    CredentialScopesFixed,
+    CredentialSuspended,
+    CredentialWhitelisted,
+    Event,
+    OperatorEnrolled,
+    OperatorRemoved,
+    OperatorRolesChanged,
+    OperatorTokenRotated,
+    OrganisationRegistered,
+    OrganisationRenamed,
+    Recorded,
+    StoredSecret,
+)
+from ledger.store.keys import DataKey
+from ledger.values import AccessLevel, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+
+DIRECTORY = Path(__file__).parent
+ORGANISATION = UUID("0197a000-0000-7000-8000-000000000001")
+AGGREGATE = UUID("0197a000-0000-7000-8000-000000000002")
+DATA_KEY = DataKey(AESGCM(bytes(range(32))))
+
+AT = datetime(2026, 3, 1, 9, 30, 15, 123456, tzinfo=UTC)
+LATER = datetime(2026, 4, 1, tzinfo=UTC)
+CONTEXT = Context(AT, "operator:0197a000-0000-7000-8000-000000000003", Via.API, "req-1", "ticket “7”", "203.0.113.9")
+SECRET = StoredSecret(2, "hmac-sha256", "0123456789abcdef", "ab" * 32, "wxyz")
+PASSWORD = StoredSecret(1, "argon2id", "", "")
+PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$aGFzaA"
+
+# Every field holds something, so that a field that is dropped, renamed or written otherwise shows.
+SAMPLES: tuple[Event, ...] = (
+    OrganisationRegistered(CONTEXT, "Zoë & Söhne"),
+    OrganisationRenamed(CONTEXT, "Zoë"),
+    OperatorEnrolled(
+        CONTEXT,
+        name="Ada Lovelace",
+        email="ada@example.com",
+        organisation_id=ORGANISATION,
+        roles=(Role.ADMINISTRATOR, Role.VERIFIER),
+        production=True,
+        secret=SECRET,
+    ),
+    OperatorRolesChanged(CONTEXT, (Role.AUDITOR, Role.VIEWER), production=False),
+    OperatorTokenRotated(CONTEXT, SECRET, LATER),
+    OperatorRemoved(CONTEXT),
+    CredentialCreated(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        account_id=UUID("0197a000-0000-7000-8000-000000000004"),
+        application_id=UUID("0197a000-0000-7000-8000-000000000005"),
+        kind=Kind.CHANNEL_LOGIN,
+        public_id="ak_live_1",
+        login="ada.l",
+        mode=Mode.LIVE,
+        environment=Environment.PRODUCTION,
+        channel=Channel.WEB_SERVICE,
+        name="Billing export",
+        description="two\nlines",
+        contact_email="dev@example.com",
+        labels={"team": "billing"},
+        access_level=AccessLevel.FINE_GRAINED,
+        secret=PASSWORD,
+        password_hash=PASSWORD_HASH,
+        expires_at=LATER,
+        supersedes=UUID("0197a000-0000-7000-8000-000000000006"),
+        imported_from="vault",
+    ),
+    CredentialScopesFixed(CONTEXT, ("customer:edit", "customer:view"), 1),
+    CredentialWhitelisted(CONTEXT, ("192.0.2.0/24", "2001:db8::/32")),
+    CredentialRotated(CONTEXT, SECRET, PASSWORD_HASH, LATER),
+    CredentialOverlapEnded(CONTEXT, 1),
+    CredentialRevoked(CONTEXT, RevocationReason.COMPROMISED, LATER),
+    CredentialSuspended(CONTEXT),
+    CredentialResumed(CONTEXT),
+    CredentialDescribed(CONTEXT, "Export", "nightly", "ops@example.com", {"a": "1", "b": "2"}),
+    CredentialErased(CONTEXT),
+)
+
+
+def placed(event: Event) -> Recorded:
+    """The sample in its place: the third event of its aggregate."""
+    return Recorded(AGGREGATE, 3, ORGANISATION, event)
