@@ -127,7 +127,7 @@ def list_activity(
     Raises `InvalidValue` for an unknown topic, a limit out of bounds and a cursor that is none or of another list.
     """
     if filters.topic is not None and filters.topic not in TOPICS:
-        raise InvalidValue("topic", "is not a kind of event")
+        raise InvalidValue("topic", "is not a kind of event", "invalid_choice")
     parameters: dict[str, Any] = {"limit": checked_limit(limit) + 1}
     conditions = ["true"]
     if organisation_id is not None:

@@ -56,12 +56,12 @@ VIEW: StateView[Credential] = StateView(
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
-WORD_CHARS_MAX = 64  # a lexeme of PostgreSQL holds 2 kB; of a longer word its beginning finds it
+WORD_CHARS_MAX = 64  # a lexeme of PostgreSQL holds 2 kB; a longer word is cut into several, here and in a query
 WORDS_MAX = 500  # bounds the row: a description of 2,000 characters has fewer, but for one of single letters
 QUERY_CHARS_MAX = 200
 QUERY_WORDS_MAX = 16  # each is a look-up in the index
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(rf"[^\W_]{{1,{WORD_CHARS_MAX}}}")
 
 
 def words(text: str) -> list[str]:
@@ -74,7 +74,7 @@ def words(text: str) -> list[str]:
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
         text = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return [word[:WORD_CHARS_MAX] for word in _WORD.findall(text.casefold())]
+    return _WORD.findall(text.casefold())
 
 
 def _search_vector(c: Credential) -> str:

@@ -39,7 +39,7 @@ class _Cursor(msgspec.Struct, Generic[Key], forbid_unknown_fields=True):
 def checked_limit(limit: int) -> int:
     """The limit, or `InvalidValue`."""
     if not 1 <= limit <= LIMIT_MAX:
-        raise InvalidValue("limit", f"must lie between 1 and {LIMIT_MAX}")
+        raise InvalidValue("limit", f"must lie between 1 and {LIMIT_MAX}", "out_of_range")
     return limit
 
 
@@ -56,9 +56,9 @@ def decode_cursor(cursor: str, key_type: type[Key], filters: object) -> Key:
         padded = cursor + "=" * (-len(cursor) % 4)
         found = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=_Cursor[key_type])  # type: ignore[valid-type]
     except (ValueError, binascii.Error, msgspec.MsgspecError):
-        raise InvalidValue("cursor", "is not a cursor of this service") from None
+        raise InvalidValue("cursor", "is not a cursor of this service", "invalid_cursor") from None
     if found.f != _digest(filters):
-        raise InvalidValue("cursor", "belongs to a list with other filters: begin again without a cursor")
+        raise InvalidValue("cursor", "belongs to a list with other filters: begin again", "invalid_cursor")
     return found.k
 
 

@@ -200,25 +200,25 @@ class Snapshot:
     def by_aggregate(self, topic_prefix: str) -> Iterator[Recorded]:
         """Aggregate by aggregate, each in its own order, unsealed; of the topics with this prefix."""
         rows = self._rows(
-            f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "  # noqa: S608
-            "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id WHERE starts_with(e.topic, %s) "
-            "ORDER BY e.originator_id, e.originator_version",
+            f"SELECT {_COLUMNS_WITH_KEY} WHERE starts_with(e.topic, %s) ORDER BY e.originator_id, e.originator_version",
             (topic_prefix,),
         )
         key_of: UUID | None = None
         data_key: DataKey | None = None
         for row in rows:
-            recorded = _recorded(row[:6])
-            if recorded.event.PERSONAL and recorded.aggregate_id != key_of:
-                key_of = recorded.aggregate_id
-                data_key = self._log._unwrapped(key_of, row[6], row[7])  # noqa: SLF001 - part of the log
-            yield unseal(recorded, data_key) if recorded.event.PERSONAL else recorded
+            recorded = _recorded(row)
+            if recorded.event.PERSONAL:
+                if recorded.aggregate_id != key_of:
+                    key_of = recorded.aggregate_id
+                    data_key = self._log._unwrapped(key_of, row[6], row[7])  # noqa: SLF001 - part of the log
+                recorded = unseal(recorded, data_key)
+            yield recorded
 
     def _rows(self, query: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         with self._connection.cursor("snapshot", row_factory=tuple_row) as curs:
-            curs.itersize = self.FETCH_ROWS
             curs.execute(query, params, binary=True)
-            yield from curs
+            while rows := curs.fetchmany(self.FETCH_ROWS):
+                yield from rows
 
 
 def _recorded(row: Sequence[Any]) -> Recorded:
