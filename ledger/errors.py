@@ -7,7 +7,7 @@
     ├── NotAllowedNow                  well formed, but the state of the thing forbids it
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
-    │   ├── TwoSecretsLive, NoOverlap, SecretNotRotatable, ScopesAlreadyFixed, NothingChanged
+    │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
@@ -19,29 +19,35 @@
     └── Unavailable                    try again later; nothing is wrong with the request
         ├── QueueFull                  the bounded queue of commands is full
         ├── StoreUnavailable           PostgreSQL cannot be reached or cannot write
+        ├── ViewBehind                 a view has not reached the position that was asked for
         └── OutcomeUnknown             the connection broke at the commit and cannot be resolved
 
 Each has a stable `code`, which clients may depend on. HTTP status codes appear only in `api/problems.py`.
 """
 
 from typing import ClassVar
+from uuid import UUID
 
 
 class LedgerError(Exception):
     """Base of everything Keyledger refuses; `str(error)` is one sentence for people, free of secrets."""
 
-    code: ClassVar[str] = "ledger_error"
+    code: str = "ledger_error"
 
 
 class InvalidValue(LedgerError):
-    """A value that must never enter the ledger. `field` says which (dotted for nested ones), `reason` why."""
+    """A value that must never enter the ledger. `field` says which (dotted for nested ones), `reason` why.
+
+    `code` tells kinds of mistake apart (`invalid_email`, `past_time`...), so that a program can say it in its own words.
+    """
 
     code = "invalid_value"
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, code: str | None = None) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+        self.code = code or type(self).code
 
 
 class NotFound(LedgerError):
@@ -182,9 +188,13 @@ class IdempotencyKeyReused(LedgerError):
 
 
 class IdempotencyAnswerExpired(LedgerError):
-    """The command was recorded; the copy of its answer lived ten minutes and is gone."""
+    """The command was recorded on `resource_id`; the copy of its answer lived ten minutes and is gone."""
 
     code = "idempotency_answer_expired"
+
+    def __init__(self, resource_id: UUID) -> None:
+        super().__init__(f"the request was carried out on {resource_id}; its answer is no longer kept")
+        self.resource_id = resource_id
 
 
 class CommandInFlight(LedgerError):
@@ -211,6 +221,12 @@ class StoreUnavailable(Unavailable):
 
     code = "store_unavailable"
     retry_after_seconds = 2
+
+
+class ViewBehind(Unavailable):
+    """A view has not reached the position that the caller asked for."""
+
+    code = "view_behind"
 
 
 class OutcomeUnknown(Unavailable):
