@@ -61,10 +61,10 @@ def credential() -> None:
 
 @credential.command()
 @click.option("--organisation", type=click.UUID, required=True, help="Whose it will be.")
-@click.option("--kind", type=click.Choice(list(Kind)), default=Kind.API_KEY, show_default=True)
-@click.option("--mode", type=click.Choice(list(Mode)), help="May be left out where --environment tells it.")
-@click.option("--environment", type=click.Choice(list(Environment)))
-@click.option("--channel", type=click.Choice(list(Channel)), help="The one way in that it is good for.")
+@click.option("--kind", type=options.OneOf(Kind), default=Kind.API_KEY, show_default=True)
+@click.option("--mode", type=options.OneOf(Mode), help="May be left out where --environment tells it.")
+@click.option("--environment", type=options.OneOf(Environment))
+@click.option("--channel", type=options.OneOf(Channel), help="The one way in that it is good for.")
 @click.option("--login", help="The user name of a channel login; made up where left out.")
 @options.chosen_secret
 @click.option("--name", help="What people call it.")
@@ -119,11 +119,11 @@ def create(
 
 @credential.command("list")
 @click.option("--organisation", type=click.UUID, required=True, help="Whose.")
-@click.option("--status", type=click.Choice(list(Status)))
-@click.option("--kind", type=click.Choice(list(Kind)))
-@click.option("--mode", type=click.Choice(list(Mode)))
-@click.option("--environment", type=click.Choice(list(Environment)))
-@click.option("--channel", type=click.Choice(list(Channel)))
+@click.option("--status", type=options.OneOf(Status))
+@click.option("--kind", type=options.OneOf(Kind))
+@click.option("--mode", type=options.OneOf(Mode))
+@click.option("--environment", type=options.OneOf(Environment))
+@click.option("--channel", type=options.OneOf(Channel))
 @click.option("--account", type=click.UUID)
 @click.option("--application", type=click.UUID)
 @click.option("--contact-email")
@@ -230,7 +230,7 @@ def end_overlap(credential_id: UUID, reason: str, expected_version: int | None, 
 @_CREDENTIAL
 @click.option(
     "--because",
-    type=click.Choice(list(RevocationReason)),
+    type=options.OneOf(RevocationReason),
     default=RevocationReason.UNSPECIFIED,
     show_default=True,
     help="The typed reason; --reason is for your own words.",

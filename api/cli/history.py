@@ -63,7 +63,8 @@ def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     Takes the id of an operator or of an organisation, too.
     """
     with open_ledger() as session:
-        recorded = _until(session.services.log.history(aggregate_id).recorded, as_of)
+        found = session.services.log.history(aggregate_id)
+        recorded = _until(found.recorded, as_of)
         if not recorded:
             raise NotFound("credential, operator or organisation" + (" at that time" if as_of else ""))
         kind = recorded[0].event.TOPIC.partition(".")[0]
@@ -71,7 +72,7 @@ def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
         if json:
             print_json(_document(session, kind, recorded, as_of, state))
             return
-        _print_timeline(kind, recorded, _names(session, recorded))
+        _print_timeline(kind, recorded, _names(session, recorded), erased=found.data_key is None)
         if state is not None and as_of is not None:
             click.echo(f"\nAs of {moment(as_of)}:\n")
             print_facts(_facts(state, as_of))
@@ -128,12 +129,12 @@ def _names(session: Session, recorded: Sequence[Recorded]) -> dict[str, str]:
     return names
 
 
-def _print_timeline(kind: str, recorded: Sequence[Recorded], names: Mapping[str, str]) -> None:
+def _print_timeline(kind: str, recorded: Sequence[Recorded], names: Mapping[str, str], *, erased: bool) -> None:
     out = console(sys.stdout)
     out.print(Text(f"{kind} {recorded[0].aggregate_id}", style="bold"))
     for one in recorded:
         context = one.event.context
-        what, details = TOLD[type(one.event)]
+        what, _ = TOLD[type(one.event)]
         who = f"{names[context.actor]} ({context.actor})" if context.actor in names else context.actor
         where = f" from {context.address}" if context.address else ""
         line = Text(f"\n{moment(context.at)}  ")
@@ -144,8 +145,17 @@ def _print_timeline(kind: str, recorded: Sequence[Recorded], names: Mapping[str,
         marks = f"version {one.aggregate_version}, position {one.position}" + (
             f", request {context.request_id}" if context.request_id else ""
         )
-        for detail in (*why, *details(one.event), marks):
+        for detail in (*why, *_details(one.event, erased=erased), marks):
             out.print(Text(f"    {detail}"), soft_wrap=True)
+
+
+def _details(event: Event, *, erased: bool) -> list[str]:
+    """What there is to tell; of an erased credential not that a sealed field is empty, for it may not have been."""
+    _, details = TOLD[type(event)]
+    if not (erased and event.PERSONAL):
+        return details(event)
+    gone = f"erased: {', '.join(event.PERSONAL)}"
+    return [gone] if isinstance(event, CredentialWhitelisted) else [*details(event), gone]
 
 
 _VIA = {"api": "the API", "console": "the console", "command_line": "the command line", "system": "the system itself"}
@@ -161,7 +171,7 @@ def _nothing(_event: Any) -> list[str]:
 def _created(event: CredentialCreated) -> list[str]:
     said = [
         f"{event.kind} “{event.name}”" if event.name else event.kind,
-        f"login {event.login or '(erased)'}" if event.kind == "channel_login" else f"public id {event.public_id}",
+        f"login {event.login or '-'}" if event.kind == "channel_login" else f"public id {event.public_id}",
         f"mode {event.mode}" + (f", environment {event.environment}" if event.environment else ""),
     ]
     optional = {
@@ -181,8 +191,7 @@ def _scopes(event: CredentialScopesFixed) -> list[str]:
 
 
 def _whitelisted(event: CredentialWhitelisted) -> list[str]:
-    # The networks are personal: an erased history has none left to tell, whatever they were.
-    return [", ".join(event.networks) or "any address, or erased"]
+    return [", ".join(event.networks) or "any address"]
 
 
 def _rotated(event: CredentialRotated | OperatorTokenRotated) -> list[str]:
@@ -191,7 +200,7 @@ def _rotated(event: CredentialRotated | OperatorTokenRotated) -> list[str]:
 
 
 def _until_then(event: CredentialRotated | OperatorTokenRotated) -> str:
-    return f"stayed good until {moment(event.previous_expires_at)}"
+    return f"was to stay good until {moment(event.previous_expires_at)}"
 
 
 def _revoked(event: CredentialRevoked) -> list[str]:

@@ -20,7 +20,7 @@ from projections.operator_status import administrators_exist, list_operators, st
 PAGE_ROWS = 500  # a round trip each
 
 _ROLES = click.option(
-    "--role", "roles", type=click.Choice(list(Role)), multiple=True, required=True, help="May be given repeatedly."
+    "--role", "roles", type=options.OneOf(Role), multiple=True, required=True, help="May be given repeatedly."
 )
 _OPERATOR = click.argument("operator_id", type=click.UUID, metavar="OPERATOR")
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,17 @@ from ledger.values import PASSWORD_BYTES_MAX
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class OneOf(click.Choice[Choice]):
+    """One of an enum's members, by its value: what the API and the events call it."""
+
+    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's signature
+        """The text that stands for a member."""
+        return str(choice)
 
 
 class Duration(click.ParamType[timedelta]):

@@ -34,12 +34,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """One thing's facts, a line each."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(name, cell(value))
-    console(sys.stdout).print(table)
+    lines = list(facts)
+    width = max(len(name) for name, _ in lines) + 2
+    out = console(sys.stdout)
+    for name, value in lines:
+        out.print(Text(name.ljust(width), style="bold") + cell(value), soft_wrap=True)
 
 
 def tell(text: str) -> None:

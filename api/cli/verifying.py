@@ -25,8 +25,8 @@ from projections.credential_status import find_for_verification
 @click.option("--public-id", help="The public id or login; needed for all but API keys.")
 @click.option("--organisation", type=click.UUID, help="As a gateway of this organisation would be answered.")
 @click.option("--client-ip", help="Where the secret was presented from.")
-@click.option("--mode", type=click.Choice(list(Mode)))
-@click.option("--channel", type=click.Choice(list(Channel)), help="Where the secret was presented.")
+@click.option("--mode", type=options.OneOf(Mode))
+@click.option("--channel", type=options.OneOf(Channel), help="Where the secret was presented.")
 @click.option("--scope", "scopes", multiple=True, help="Must be granted; may be given repeatedly.")
 @options.as_json
 @click.pass_context
