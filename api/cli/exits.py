@@ -17,6 +17,7 @@ from ledger.errors import (
     NotAllowedNow,
     NotFound,
     StaleVersion,
+    StoreUnavailable,
     Unavailable,
 )
 from ledger.settings import SettingsError
@@ -85,9 +86,8 @@ def exit_code(error: BaseException) -> Exit:
 
 def one_line(error: BaseException) -> str:
     """What to tell people about what was raised, in one line and without secrets."""
-    if isinstance(error, Unavailable):
-        trouble = connection_trouble(error.__cause__)
-        return f"{error}: {trouble}" if trouble else str(error)
+    if isinstance(error, StoreUnavailable) and (trouble := connection_trouble(error.__cause__)):
+        return f"PostgreSQL cannot be reached: {trouble}"
     if isinstance(error, psycopg.OperationalError):
         return "PostgreSQL cannot be reached: " + (connection_trouble(error) or "check KEYLEDGER_DATABASE_URL")
     if isinstance(error, KeyboardInterrupt):
