@@ -31,8 +31,8 @@ MASTER_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The conninfo of a real PostgreSQL: the one KEYLEDGER_TEST_DATABASE_URL names, or an embedded one."""
-    given = os.environ.get("KEYLEDGER_TEST_DATABASE_URL")
+    """The conninfo of a real PostgreSQL: the one TEST_DATABASE_URL names, or an embedded one."""
+    given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given
         return
