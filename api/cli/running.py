@@ -11,7 +11,7 @@ from api.cli.output import progress_bar, tell
 from api.cli.session import checked_settings, open_ledger
 from api.wiring import database
 from ledger.settings import Settings
-from ledger.store.keys import Keyring, make_master_key_file
+from ledger.store.keys import Keyring
 from ledger.store.migrate import migrate as apply_migrations
 
 
@@ -63,12 +63,12 @@ def migrate(init: bool) -> None:
 
 
 def _initialise(settings: Settings) -> None:
-    if not settings.data_dir.exists():
-        # Passable for the user that PostgreSQL runs as under root; what is inside is closed by itself.
-        settings.data_dir.mkdir(parents=True, mode=0o711)
-    if settings.master_key:
-        Keyring.from_settings(settings)
-    elif make_master_key_file(settings.master_key_file):
+    from api.serving import prepare_data_dir
+
+    makes_key = not settings.master_key and not settings.master_key_file.exists()
+    prepare_data_dir(settings)
+    Keyring.from_settings(settings)
+    if makes_key:
         tell(f"Made a master key in {settings.master_key_file}. Keep a copy elsewhere: without it nothing can be read.")
 
 

@@ -11,7 +11,7 @@ from api.cli.exits import Exit
 from api.cli.output import print_json
 from api.cli.session import Session, open_ledger
 from ledger.secrets import SECRET_CHARS_MAX, claims_our_format, well_formed
-from ledger.values import Channel, Mode, parse_address
+from ledger.values import Channel, Kind, Mode, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
 
@@ -43,7 +43,7 @@ def verify(
 ) -> None:
     """Say whether a secret is good: exit code 0 for VALID, 1 for any other code. Nothing is recorded."""
     secret = options.read_secret(secret_file) if secret_file else click.prompt("Secret", hide_input=True, err=True)
-    malformed = len(secret) > SECRET_CHARS_MAX or (claims_our_format(secret) and not well_formed(secret))
+    malformed = _malformed(secret, public_id)
     with open_ledger() as session:
         verdict = _verdict(
             session,
@@ -65,6 +65,14 @@ def verify(
     else:
         click.echo(f"{verdict.code}" + (f"  credential {credential_id}" if credential_id else ""))
     ctx.exit(Exit.OK if verdict.valid else Exit.NOT_ALL_WELL)
+
+
+def _malformed(secret: str, public_id: str | None) -> bool:
+    """Whether it was never issued here, as the API has it: one of our secrets says its kind, and all but API keys go
+    with a public identifier."""
+    if not claims_our_format(secret):
+        return len(secret) > SECRET_CHARS_MAX or not secret.isprintable()
+    return not well_formed(secret) or (public_id is None and not secret.startswith(f"kl_{Kind.API_KEY}_"))
 
 
 def _verdict(session: Session, question: Question) -> Verdict:

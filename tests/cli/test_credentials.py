@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 from flask import Flask
@@ -53,6 +53,22 @@ def test_an_environment_gives_the_mode_and_without_either_the_mode_is_asked_for(
     refused = keyledger(*whose)
     assert refused.exit_code == 3
     assert refused.err == "error: mode: is required where no environment tells it\n"
+
+
+def test_verifying_says_what_a_gateway_would_be_told_and_by_its_exit_code(
+    keyledger: CommandLine, create: CreateCredential
+) -> None:
+    key, client = create(), create("--kind", "oauth_client")
+    mistyped = key["secret"][:-1] + ("0" if key["secret"][-1] != "0" else "1")
+    assert verdict(keyledger, mistyped) == "MALFORMED"
+    assert verdict(keyledger, client["secret"]) == "MALFORMED"
+    assert verdict(keyledger, client["secret"], "--public-id", client["public_id"]) == "VALID"
+    assert verdict(keyledger, "something else") == "NOT_FOUND"
+    assert verdict(keyledger, key["secret"], "--mode", "test") == "WRONG_MODE"
+    assert verdict(keyledger, key["secret"], "--scope", "customer:edit") == "INSUFFICIENT_SCOPE"
+    assert verdict(keyledger, key["secret"], "--organisation", str(uuid4())) == "NOT_FOUND"
+    assert keyledger("verify", stdin=f"{key['secret']}\n").exit_code == 0
+    assert keyledger("verify", stdin="something else\n").exit_code == 1
 
 
 def test_rotating_with_an_overlap_leaves_both_good_until_it_ends(

@@ -241,8 +241,15 @@ def test_what_is_imported_has_its_reason_and_source_in_its_history(
     assert "imported from old gateway" in told
 
 
-def test_an_import_killed_half_way_is_finished_by_the_next_run(
-    run_import: Any, services: Services, environment: dict[str, str | None], organisation: str, tmp_path: Path
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_an_import_that_ends_half_way_is_finished_by_the_next_run(
+    run_import: Any,
+    services: Services,
+    environment: dict[str, str | None],
+    organisation: str,
+    tmp_path: Path,
+    ending: signal.Signals,
+    code: int,
 ) -> None:
     rows = 1_500
     file = write_csv(tmp_path / "old.csv", [a_row(number) for number in range(rows)])
@@ -250,12 +257,15 @@ def test_an_import_killed_half_way_is_finished_by_the_next_run(
         [sys.executable, "-m", "api.cli", "import", str(file), "--organisation", organisation],
         env={**os.environ, **{name: value for name, value in environment.items() if value is not None}},
         cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 60
     while not credentials(services) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(ending)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (code, "" if ending is signal.SIGKILL else "error: interrupted\n")
     recorded = credentials(services)
     assert 0 < recorded < rows
     imported, already_there, bad = counts(run_import(file))
