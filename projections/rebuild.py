@@ -82,10 +82,11 @@ def _alone(log: EventLog, connection: psycopg.Connection[Any], view: View) -> It
     _drop_shadows(connection, view)
     try:
         yield
-    except BaseException:
+    finally:
         if not connection.broken:
             _drop_shadows(connection, view)
-        raise
+            # Closing the connection frees the lock too, but only when its server process has noticed.
+            connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
 
 # --- shadow tables ---------------------------------------------------------------------------------------------------

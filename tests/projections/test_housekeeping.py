@@ -1,0 +1,42 @@
+"""What is kept for a while goes when the while is over."""
+
+from uuid import uuid4
+
+import pytest
+
+from api.wiring import Services
+from ledger.store import housekeeping
+from ledger.store.housekeeping import keep_house
+
+
+def remember(services: Services, key: str, age: str) -> None:
+    services.store.rows(
+        "INSERT INTO ledger_idempotency (actor, key, fingerprint, aggregate_id, answer, created_at) "
+        "VALUES ('a', %s, '', %s, 'sealed', now() - %s::interval) RETURNING 1",
+        (key, uuid4(), age),
+    )
+
+
+def kept(services: Services) -> dict[str, bool]:
+    return {
+        row["key"]: row["answered"]
+        for row in services.store.rows("SELECT key, answer IS NOT NULL AS answered FROM ledger_idempotency")
+    }
+
+
+def test_answers_go_after_ten_minutes_and_keys_after_a_day(services: Services) -> None:
+    for key, age in (("new", "9 minutes"), ("old", "11 minutes"), ("older", "25 hours")):
+        remember(services, key, age)
+    assert keep_house(services.store) == (2, 1)
+    assert kept(services) == {"new": True, "old": False}
+    assert keep_house(services.store) == (0, 0)
+
+
+def test_much_is_removed_in_bounded_batches(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    services.store.rows(
+        "INSERT INTO ledger_idempotency SELECT 'a', n::text, '', gen_random_uuid(), 'x', now() - interval '2 days' "
+        "FROM generate_series(1, 2500) n RETURNING 1"
+    )
+    monkeypatch.setattr(housekeeping, "BATCHES_MAX", 2)
+    assert keep_house(services.store) == (2000, 2000)
+    assert keep_house(services.store) == (0, 500)  # the keys that went had the answers that were left
