@@ -44,8 +44,8 @@ def test_an_id_is_used_once() -> None:
 
 
 def test_an_operator_without_a_role_would_be_no_operator() -> None:
-    given().when(enrol(roles=frozenset())).refuses(errors.InvalidValue, "invalid_value", field="roles")
-    given(enrolled()).when(change_roles()).refuses(errors.InvalidValue, "invalid_value", field="roles")
+    given().when(enrol(roles=frozenset())).refuses(errors.InvalidValue, "invalid_length", field="roles")
+    given(enrolled()).when(change_roles()).refuses(errors.InvalidValue, "invalid_length", field="roles")
 
 
 def test_roles_and_the_grant_for_production_are_set_whole() -> None:
@@ -76,7 +76,7 @@ def test_a_third_live_token_is_refused_but_rotating_at_once_is_not() -> None:
 
 @pytest.mark.parametrize("overlap", [timedelta(seconds=-1), OVERLAP_MAX + timedelta(seconds=1)])
 def test_an_overlap_out_of_bounds_is_refused(overlap: timedelta) -> None:
-    given(enrolled()).when(rotate_token(overlap)).refuses(errors.InvalidValue, "invalid_value", field="overlap_seconds")
+    given(enrolled()).when(rotate_token(overlap)).refuses(errors.InvalidValue, "out_of_range", field="overlap_seconds")
 
 
 def test_removing_is_final() -> None:

@@ -1,6 +1,7 @@
 """The values of the domain: what is accepted, how it is normalised, what is refused and which field is named."""
 
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -420,3 +421,28 @@ def test_production_is_live_and_all_else_is_test() -> None:
 
 def test_an_absent_or_blank_value_is_none() -> None:
     assert [optional(Label, value) for value in (None, "", "  ", "x")] == [None, None, None, "x"]
+
+
+@pytest.mark.parametrize(
+    ("build", "code"),
+    [
+        (lambda: one_of(Mode, "both", "mode"), "invalid_choice"),
+        (lambda: Name(""), "invalid_length"),
+        (lambda: Name("n" * 201), "invalid_length"),
+        (lambda: Login("ab"), "invalid_length"),
+        (lambda: Name("a\u202eb"), "forbidden_characters"),
+        (lambda: PublicId("a b c"), "forbidden_characters"),
+        (lambda: EmailAddress("dev"), "invalid_email"),
+        (lambda: Scope("customer"), "invalid_scope"),
+        (lambda: Login("ada lovelace"), "invalid_login"),
+        (lambda: Network("192.0.2.1/24"), "invalid_network"),
+        (lambda: parse_address("192.0.2"), "invalid_address"),
+        (lambda: labels({"a": "", "a ": ""}), "duplicate_field"),
+        (lambda: in_the_future(NOW, NOW, "expires_at"), "past_time"),
+        (lambda: in_the_future(NOW + timedelta(days=4_000), NOW, "expires_at"), "invalid_time"),
+    ],
+)
+def test_kinds_of_mistake_have_stable_codes(build: Callable[[], object], code: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        build()
+    assert refused.value.code == code
