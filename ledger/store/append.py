@@ -160,7 +160,9 @@ def pack(append: Append) -> Packed:
         claims, names = zip(*append.claims, strict=True)
         parts[CLAIMS] = Part(len(claims), (_texts("claim", claims), _texts(claims[0], names), own_id * len(claims)))
     if (key := append.data_key) is not None:
-        parts[DATA_KEYS] = Part(1, (own_id, _texts("master_key_id", [key.master_key_id]), element(key.wrapped)))
+        parts[DATA_KEYS] = Part(
+            1, (element(key.aggregate_id.bytes), _texts("master_key_id", [key.master_key_id]), element(key.wrapped))
+        )
     if (entry := append.idempotency) is not None:
         parts[IDEMPOTENCY] = Part(
             1,

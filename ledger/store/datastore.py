@@ -77,6 +77,9 @@ class LedgerDatastore(PostgresDatastore):
             self.drop_writer()
         super().close()
 
+    def __exit__(self, *_: object) -> None:
+        self.close()  # the library's own leaves by the pool alone
+
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own, outside the pool, set up like the others (for listening and long reads)."""
         with unavailable_as_such():
