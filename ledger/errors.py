@@ -38,7 +38,7 @@ class LedgerError(Exception):
 class InvalidValue(LedgerError):
     """A value that must never enter the ledger. `field` says which (dotted for nested ones), `reason` why.
 
-    `code` tells kinds of mistake apart (`invalid_email`, `past_time`...), so that a program can say it in its own words.
+    `code` tells kinds of mistake apart (`invalid_email`, `past_time`...), for a program to say it in its own words.
     """
 
     code = "invalid_value"
