@@ -1,5 +1,6 @@
 """The connections of one process to one ledger: a bounded pool over the eventsourcing library's datastore."""
 
+import select
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -36,6 +37,7 @@ class LedgerDatastore(PostgresDatastore):
         # The server ends its own statements; a second more is for the way there and back.
         self._answer_seconds_max = settings.statement_timeout + settings.lock_timeout + 1
         self._writer: Pipeline | None = None
+        self.unconfirmed = Unconfirmed()
         self.pool = ConnectionPool(
             self.conninfo,
             connection_class=psycopg.Connection[Any],
@@ -46,6 +48,7 @@ class LedgerDatastore(PostgresDatastore):
             max_waiting=settings.threads * 4,
             timeout=settings.connect_timeout,
             configure=self._configure,
+            check=_check_open,
             open=False,
             name="keyledger",
         )
@@ -63,7 +66,7 @@ class LedgerDatastore(PostgresDatastore):
         the pool's bookkeeping.
         """
         if self._writer is None or self._writer.broken:
-            self._writer = Pipeline(self.connect(), self._answer_seconds_max)
+            self._writer = Pipeline(self.connect(), self._answer_seconds_max, self.unconfirmed.notice)
         return self._writer
 
     def drop_writer(self) -> None:
@@ -124,6 +127,30 @@ def session_settings(settings: Settings) -> sql.Composed:
         lock=sql.Literal(int(settings.lock_timeout * 1000)),
         idle=sql.Literal(IDLE_IN_TRANSACTION_SECONDS * 1000),
     )
+
+
+class Unconfirmed:
+    """Whether the server told that a commit returned without its synchronous standby's word: to it only a warning."""
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        """Take notice. The diagnostic is gone after this call."""
+        if diagnostic.sqlstate == "01000" and "synchronous replication" in (diagnostic.message_primary or ""):
+            self.told = True
+
+
+def _check_open(connection: psycopg.Connection[Any]) -> None:
+    """Refuse a pooled connection that the server closed while it lay idle: its socket has its farewell to read.
+
+    Without a round trip, so that every use can be checked and a restarted server is noticed before a query fails.
+    """
+    poller = select.poll()
+    poller.register(connection.pgconn.socket, select.POLLIN)
+    if poller.poll(0):
+        connection.close()
+        raise psycopg.OperationalError("the server closed the connection")
 
 
 # What the server says when it cannot serve now: lost connections, timeouts, no room. Nothing was recorded.

@@ -7,7 +7,7 @@ the statements, one system call sends them, and the thread waits once for all an
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,17 +38,21 @@ ROLLBACK = Statement(b"rollback", b"ROLLBACK")
 class Pipeline:
     """One connection kept in libpq's pipeline mode, for one thread at a time.
 
-    `warnings` holds what the server warned of (severity WARNING) since the caller last cleared it.
+    `on_notice` is given what the server says beside its answers; it lasts no longer than that call.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], seconds_max: float) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        seconds_max: float,
+        on_notice: Callable[[psycopg.errors.Diagnostic], None] = lambda _: None,
+    ) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         # The server's own timeouts end what it knows of; this one ends the wait for a server that fell silent.
         self._seconds_max = seconds_max
         self._prepared: set[bytes] = set()
-        self.warnings: list[psycopg.errors.Diagnostic] = []
-        connection.add_notice_handler(self._on_notice)
+        connection.add_notice_handler(on_notice)
         self._pgconn.enter_pipeline_mode()
 
     @property
@@ -138,10 +142,6 @@ class Pipeline:
             self.close()
             raise psycopg.OperationalError(f"PostgreSQL gave no answer in {self._seconds_max:g} seconds")
         return ready[0][1]
-
-    def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        if diagnostic.severity_nonlocalized == "WARNING":
-            self.warnings.append(diagnostic)
 
 
 # --- parameters in PostgreSQL's binary format ------------------------------------------------------------------------

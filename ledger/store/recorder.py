@@ -45,7 +45,7 @@ from ledger.store.append import (
     pack,
     writes,
 )
-from ledger.store.datastore import IDLE_IN_TRANSACTION_SECONDS, UNAVAILABLE, LedgerDatastore
+from ledger.store.datastore import IDLE_IN_TRANSACTION_SECONDS, UNAVAILABLE, LedgerDatastore, Unconfirmed
 from ledger.store.group_commit import GroupCommit
 from ledger.store.pipeline import BEGIN, COMMIT, ROLLBACK, Call, Pipeline, Statement, array, bigint, element
 
@@ -205,7 +205,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             return outcomes
         positions = [position for _, given in accepted for position in given]
         moved = (_MOVE_HEAD, (bigint(positions[-1]), self.notify_channel.encode()))
-        writer.warnings.clear()
+        self._store.unconfirmed.told = False
         try:
             writer.run([*writes([p for p, _ in accepted], positions), moved, (COMMIT, ())])
         except psycopg.Error:
@@ -216,7 +216,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 return [o if isinstance(o, Exception) else type(lost)(str(lost)) for o in outcomes]
             self._roll_back(writer)  # the server said what was wrong
             raise
-        if _not_durable(writer):
+        if self._store.unconfirmed.told:
             return [o if isinstance(o, Exception) else _unconfirmed() for o in outcomes]
         return outcomes
 
@@ -257,8 +257,8 @@ class LedgerRecorder(PostgresApplicationRecorder):
         deadline = time.monotonic() + RESOLVE_SECONDS
         while time.monotonic() < deadline:
             with suppress(psycopg.Error, StoreUnavailable), self._store.connect() as connection:
-                warnings: list[psycopg.errors.Diagnostic] = []
-                connection.add_notice_handler(warnings.append)
+                unconfirmed = Unconfirmed()
+                connection.add_notice_handler(unconfirmed.notice)
                 # The lock is a write, so this commit waits for the standbys too, and confirms what lies before it.
                 with connection.transaction():
                     connection.execute("SELECT position FROM ledger_head FOR UPDATE")
@@ -269,7 +269,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                     ).fetchone()
                 if row is None or bytes(row[0]) != packed.first_state:
                     return StoreUnavailable("PostgreSQL went away before the command was recorded")
-                return _unconfirmed() if any(map(_tells_of_no_standby, warnings)) else None
+                return _unconfirmed() if unconfirmed.told else None
             time.sleep(0.1)  # as often as a server that starts again should be asked
         return OutcomeUnknown("PostgreSQL went away while the command was being recorded")
 
@@ -348,15 +348,6 @@ def _unavailable(error: psycopg.Error) -> StoreUnavailable:
     unavailable = StoreUnavailable(f"PostgreSQL cannot serve now ({type(error).__name__})")
     unavailable.__cause__ = error
     return unavailable
-
-
-def _not_durable(writer: Pipeline) -> bool:
-    return any(map(_tells_of_no_standby, writer.warnings))
-
-
-def _tells_of_no_standby(diagnostic: psycopg.errors.Diagnostic) -> bool:
-    """Whether a commit returned although its synchronous standby did not confirm it: to PostgreSQL only a warning."""
-    return diagnostic.sqlstate == "01000" and "synchronous replication" in (diagnostic.message_primary or "")
 
 
 def _unconfirmed() -> OutcomeUnknown:
