@@ -1,11 +1,14 @@
 """The stored bytes of one sample of every event, as they were when the event was first committed.
 
 A file here is named after the topic it holds and is never changed: proofs cover stored bytes, so what was once written
-must be written, and read, the same for ever. `python -m tests.golden` writes the files that are missing.
+must be read the same for ever. Where an event got a field at its end since, a file `<topic>~2.json` holds how it is
+written now, which is the older with something added and nothing else. `python -m tests.golden` writes what is missing.
 """
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -100,3 +103,21 @@ SAMPLES: tuple[Event, ...] = (
 def placed(event: Event) -> Recorded:
     """The sample in its place: the third event of its aggregate."""
     return Recorded(AGGREGATE, 3, ORGANISATION, event)
+
+
+def files_of(topic: str) -> list[Path]:
+    """The golden files of a topic, oldest first; empty for one that was never pinned."""
+    numbered = ((re.fullmatch(rf"{re.escape(topic)}(?:~(\d+))?", file.stem), file) for file in DIRECTORY.glob("*.json"))
+    return [file for _, file in sorted((int(found[1] or 1), file) for found, file in numbered if found)]
+
+
+def topic_in(file: Path) -> str:
+    """The topic whose bytes a golden file holds."""
+    return file.stem.partition("~")[0]
+
+
+def extends(newer: Any, older: Any) -> bool:
+    """Whether a decoded JSON value is another with nothing but fields added at the end of its objects."""
+    if isinstance(newer, dict) and isinstance(older, dict):
+        return list(newer)[: len(older)] == list(older) and all(extends(newer[name], older[name]) for name in older)
+    return bool(newer == older)
