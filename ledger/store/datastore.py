@@ -20,6 +20,10 @@ Params = Sequence[Any] | Mapping[str, Any]
 # A transaction that does nothing for this long belongs to a process that hangs; its locks must not outlive it.
 IDLE_IN_TRANSACTION_SECONDS = 10
 
+# The pool waits longer from try to try, minutes after a long outage. Giving up early makes the next request the next
+# try, so that reading works as soon as the server does.
+RECONNECT_SECONDS = 0.25
+
 
 class LedgerDatastore(PostgresDatastore):
     """Pooled connections in autocommit, with the ledger's schema first in their search path and every wait bounded.
@@ -47,14 +51,27 @@ class LedgerDatastore(PostgresDatastore):
             # More waiting than this means the answers would come after their callers gave up.
             max_waiting=settings.threads * 4,
             timeout=settings.connect_timeout,
+            reconnect_timeout=RECONNECT_SECONDS,
             configure=self._configure,
-            check=_check_open,
+            check=self._check_open,
             open=False,
             name="keyledger",
         )
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         connection.execute(self._session)
+
+    def _check_open(self, connection: psycopg.Connection[Any]) -> None:
+        """Refuse a pooled connection that the server closed while it lay idle: its socket has its farewell to read.
+
+        Without a round trip, so that every use can be checked and a restarted server is noticed before a query fails.
+        """
+        poller = select.poll()
+        poller.register(connection.pgconn.socket, select.POLLIN)
+        if poller.poll(0):
+            connection.close()
+            self.pool.check()  # the others died with it; the pool would sleep a second over each
+            raise psycopg.OperationalError("the server closed the connection")
 
     def register_type_adapters(self) -> None:
         """Nothing, and so no connection: what the ledger inserts are arrays of plain types."""
@@ -139,18 +156,6 @@ class Unconfirmed:
         """Take notice. The diagnostic is gone after this call."""
         if diagnostic.sqlstate == "01000" and "synchronous replication" in (diagnostic.message_primary or ""):
             self.told = True
-
-
-def _check_open(connection: psycopg.Connection[Any]) -> None:
-    """Refuse a pooled connection that the server closed while it lay idle: its socket has its farewell to read.
-
-    Without a round trip, so that every use can be checked and a restarted server is noticed before a query fails.
-    """
-    poller = select.poll()
-    poller.register(connection.pgconn.socket, select.POLLIN)
-    if poller.poll(0):
-        connection.close()
-        raise psycopg.OperationalError("the server closed the connection")
 
 
 # What the server says when it cannot serve now: lost connections, timeouts, no room. Nothing was recorded.
