@@ -58,6 +58,11 @@ def caller() -> Caller:
     return found
 
 
+def authenticate() -> None:
+    """Refuse whoever is not signed in, before the body is read: to a stranger nothing is said about anything."""
+    caller()
+
+
 def caller_of(row: Mapping[str, Any]) -> Caller:
     """The caller that an operator's row describes."""
     return Caller(row["operator_id"], row["organisation_id"], frozenset(row["roles"]), row["production"])

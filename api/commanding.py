@@ -2,44 +2,59 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from flask import Response, request
-from werkzeug.exceptions import BadRequest, PreconditionRequired
+from werkzeug.exceptions import PreconditionFailed, PreconditionRequired
 
 from api.auth import caller
 from api.incoming import services
 from api.outgoing import answer, etag, to_json
 from ledger.commands import Command
-from ledger.errors import CommandInFlight, InvalidValue, StaleVersion
+from ledger.errors import CommandInFlight, InvalidValue, ViewBehind
 from ledger.service import Idempotency
-from ledger.store.idempotency import find_answer
+from ledger.store.idempotency import find_answer, position_of
+from projections.runner import wait_for
 
 POSITION_HEADER = "Keyledger-Position"
 REPLAYED_HEADER = "Idempotency-Replayed"
+AT_LEAST_HEADER = "Keyledger-At-Least"
+
+# How long a list waits for what its caller wrote. Views are milliseconds behind; a thread that waits longer than this
+# is one that others need.
+AT_LEAST_SECONDS_MAX = 2.0
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_POSITION_DIGITS_MAX = 18  # of a bigint
+
+# How the OpenAPI document describes a command and what its answer carries; `api/openapi.py` holds what they refer to.
+COMMAND: dict[str, Any] = {"parameters": ["Idempotency-Key", "If-Match"]}
+COMMAND_ON_A_VERSION: dict[str, Any] = {"parameters": ["Idempotency-Key", "If-Match-Required"]}
+BEGINNING: dict[str, Any] = {"parameters": ["Idempotency-Key"]}
+READ = {"ETag": "ETag"}
+WRITTEN = {**READ, POSITION_HEADER: POSITION_HEADER, REPLAYED_HEADER: REPLAYED_HEADER}
+CREATED = {**WRITTEN, "Location": "Location"}
 
 
-def expected_version(*, required: bool = False) -> int | None:
-    """The version that If-Match names: None for an absent header or `*`.
+def expected_version(current: int) -> int | None:
+    """The version to decide on, as If-Match names it; None for an absent header or `*`. `current` is the thing's own.
 
-    Raises 428 where the header is required and absent, and `StaleVersion` for tags that are not ours, which cannot
-    match (RFC 9110 section 13.1.1).
+    What replaces values (PUT, PATCH) must say which ones it saw: 428 without the header. A command that is right
+    whatever else changed (revoke, suspend) may leave it out. Weak tags never match, and of a list one must (RFC 9110
+    section 13.1.1); 412 where none does. The ledger checks again under its lock.
     """
     if "If-Match" not in request.headers:
-        if required:
+        if request.method in ("PUT", "PATCH"):
             raise PreconditionRequired("send If-Match with the ETag that you last read")
         return None
     tags = request.if_match
     if tags.star_tag:
         return None
-    strong = [tag for tag in tags.as_set() if tag.isdecimal() and len(tag) < 19]
-    if len(strong) != 1 or strong[0] not in tags:
-        raise StaleVersion(0)
-    return int(strong[0])
+    if not tags.contains(str(current)):
+        raise PreconditionFailed(f"If-Match does not name version {current}, at which it is: read it again")
+    return current
 
 
 def carry_out(
@@ -51,12 +66,15 @@ def carry_out(
 ) -> Response:
     """Handle the command that `make` gives, with its secret if it has one, and answer with what it left.
 
-    A retry under the same Idempotency-Key gets the first answer again, secret included, and nothing is made.
+    A retry under the same Idempotency-Key gets the first answer again, secret included, and nothing is made. Of two at
+    once one is recorded; the other waits for that commit and gets its answer.
     """
+    if location is not None and "If-Match" in request.headers:
+        raise PreconditionFailed("what is created has no version that If-Match could name")
     entry = _idempotency_key()
     if entry is not None and (replayed := _replay(*entry)) is not None:
         return replayed
-    command, secret = make()
+    secret: str | None = None
 
     def described(state: Any) -> dict[str, Any]:
         body = represent(state)
@@ -65,20 +83,22 @@ def carry_out(
         headers = {"ETag": etag(state.version)}
         if location is not None:
             headers["Location"] = location(state)
-        return {"status": status, "headers": headers, "body": body}
+        return {"status": status, "version": state.version, "headers": headers, "body": body}
 
     idempotency = None
     if entry is not None:
         idempotency = Idempotency(caller().actor, *entry, answer=lambda state: to_json(described(state)))
     try:
+        command, secret = make()
         receipt = services().ledger.handle(command, idempotency)
-    except CommandInFlight:
-        # Recorded between our look and ours: the winner's answer is there now, or this is not the same request.
+    except (CommandInFlight, PreconditionFailed):
+        # Recorded between our look and ours: the winner's answer is there now, if it was the same request.
         replayed = None if entry is None else _replay(*entry)
         if replayed is None:
             raise
         return replayed
-    response = _answer(described(receipt.state))
+    given = described(receipt.state)
+    response = answer(given["body"], given["status"], given["headers"])
     response.headers[POSITION_HEADER] = str(receipt.position)
     return response
 
@@ -89,29 +109,39 @@ def _idempotency_key() -> tuple[str, bytes] | None:
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        raise InvalidValue("Idempotency-Key", "must be 1 to 255 printable ASCII characters without spaces")
+        reason = "must be 1 to 255 printable ASCII characters without spaces"
+        raise InvalidValue("Idempotency-Key", reason, "invalid_header")
     asked = f"{request.method}\n{request.path}\n{request.headers.get('If-Match', '')}\n".encode()
     return key, hashlib.sha256(asked + request.get_data(cache=True)).digest()
 
 
 def _replay(key: str, fingerprint: bytes) -> Response | None:
-    kept = find_answer(services().log, caller().actor, key, fingerprint)
+    log = services().log
+    kept = find_answer(log, caller().actor, key, fingerprint)
     if kept is None:
         return None
-    response = _answer(orjson.loads(kept))
+    given = orjson.loads(kept.answer)
+    response = answer(given["body"], given["status"], given["headers"])
+    response.headers[POSITION_HEADER] = str(position_of(log, kept.aggregate_id, given["version"]))
     response.headers[REPLAYED_HEADER] = "true"
     return response
 
 
-def _answer(described: Mapping[str, Any]) -> Response:
-    return answer(described["body"], described["status"], described["headers"])
+def reach_position(view: str) -> None:
+    """Wait until a view has reached the position in Keyledger-At-Least, so that its caller reads their own write.
 
-
-def at_least_position() -> int | None:
-    """The position that the caller wants a list to have reached (`Keyledger-At-Least`), from a receipt."""
-    given = request.headers.get("Keyledger-At-Least")
+    Raises `InvalidValue` for what is no position of this log, and `ViewBehind` where the view does not get there in
+    time.
+    """
+    given = request.headers.get(AT_LEAST_HEADER)
     if given is None:
-        return None
-    if not given.isascii() or not given.isdecimal() or len(given) > 18:
-        raise BadRequest("Keyledger-At-Least must be a position: a whole number")
-    return int(given)
+        return
+    if not given.isascii() or not given.isdecimal() or len(given) > _POSITION_DIGITS_MAX:
+        raise InvalidValue(AT_LEAST_HEADER, "must be a position: a whole number", "invalid_header")
+    position = int(given)
+    if wait_for(services().store, view, position, timeout=0):
+        return
+    if position > services().log.head():
+        raise InvalidValue(AT_LEAST_HEADER, "is beyond the end of the log", "invalid_position")
+    if not wait_for(services().store, view, position, AT_LEAST_SECONDS_MAX):
+        raise ViewBehind(f"the list has not reached position {position} yet")

@@ -10,15 +10,28 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from api import outgoing
-from api.auth import READS_CREDENTIALS, WRITES_CREDENTIALS, allow, allow_mode
-from api.commanding import carry_out, expected_version
-from api.incoming import StrictParser, context, services
+from api.auth import READS_CREDENTIALS, READS_HISTORY, WRITES_CREDENTIALS, allow, allow_mode, authenticate
+from api.commanding import (
+    BEGINNING,
+    COMMAND,
+    COMMAND_ON_A_VERSION,
+    CREATED,
+    READ,
+    WRITTEN,
+    carry_out,
+    expected_version,
+    reach_position,
+)
+from api.incoming import StrictParser, context, now, services
 from api.organisations import existing as existing_organisation
 from api.schemas import Why
 from api.schemas.credentials import (
     AllowlistIn,
+    AsOfQuery,
     CredentialIn,
     CredentialOut,
+    CredentialPage,
+    CredentialQuery,
     CredentialWithSecretOut,
     DescriptionIn,
     RevocationIn,
@@ -39,8 +52,23 @@ from ledger.commands import (
 )
 from ledger.errors import InvalidValue, NotFound
 from ledger.issuing import issue_credential, issue_rotation
-from ledger.values import Description, EmailAddress, Label, RevocationReason, labels, networks
+from ledger.values import (
+    Channel,
+    Description,
+    EmailAddress,
+    Environment,
+    Kind,
+    Label,
+    Mode,
+    RevocationReason,
+    Status,
+    labels,
+    networks,
+    utc,
+)
+from projections.credential_list import VIEW, CredentialFilters, list_credentials
 from projections.credential_status import find_credential, status_row
+from projections.history import credential_as_of, history_of
 
 blueprint = Blueprint(
     "Credentials",
@@ -49,6 +77,7 @@ blueprint = Blueprint(
     description="What external systems authenticate with.",
 )
 blueprint.ARGUMENTS_PARSER = StrictParser()
+blueprint.before_request(authenticate)
 
 Body = dict[str, Any]
 
@@ -78,13 +107,39 @@ def writable(organisation_id: UUID, credential_id: UUID) -> dict[str, Any]:
 class Credentials(MethodView):
     """An organisation's credentials."""
 
-    @blueprint.doc(operationId="createCredential")
-    @blueprint.arguments(CredentialIn)
-    @blueprint.response(201, CredentialWithSecretOut)
-    def post(self, body: Body, organisation_id: UUID) -> Response:
-        """Create a credential. Its secret is in this answer and never again."""
-        allow(WRITES_CREDENTIALS, organisation_id)
+    @blueprint.doc(operationId="listCredentials", parameters=["Keyledger-At-Least"])
+    @blueprint.arguments(CredentialQuery, location="query")
+    @blueprint.response(200, CredentialPage)
+    def get(self, query: Body, organisation_id: UUID) -> Response:
+        """List an organisation's credentials.
+
+        Newest first; those for which all that is given holds. The list may be milliseconds behind: send
+        `Keyledger-At-Least` to be sure of your own write.
+        """
+        allow(READS_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)
+        reach_position(VIEW.name)
+        found = list_credentials(
+            services().store,
+            organisation_id,
+            _filters(query),
+            now=now(),
+            rotation_days=services().settings.rotation_days,
+            cursor=query.get("cursor"),
+            limit=query["limit"],
+        )
+        return outgoing.page(map(outgoing.credential, found.rows), found.cursor)
+
+    @blueprint.doc(operationId="createCredential", **BEGINNING)
+    @blueprint.arguments(CredentialIn)
+    @blueprint.response(201, CredentialWithSecretOut, headers=CREATED)
+    def post(self, body: Body, organisation_id: UUID) -> Response:
+        """Create a credential.
+
+        Its secret is in this answer and never again. What a kind does not need may be left out. Its scopes are those
+        of a preset or chosen ones, and are fixed for good.
+        """
+        allow(WRITES_CREDENTIALS, organisation_id)
 
         def make() -> tuple[CreateCredential, str]:
             wanted = {name: value for name, value in body.items() if name not in ("reason", "secret", "kind")}
@@ -110,6 +165,22 @@ class Credentials(MethodView):
         )
 
 
+def _filters(query: Body) -> CredentialFilters:
+    """The query in the domain's values."""
+    given = {name: value for name, value in query.items() if name not in ("cursor", "limit")}
+    for name, enum in (("status", Status), ("kind", Kind), ("mode", Mode), ("environment", Environment)):
+        if name in given:
+            given[name] = enum(given[name])
+    if "channel" in given:
+        given["channel"] = Channel(given["channel"])
+    if "contact_email" in given:
+        given["contact_email"] = EmailAddress(given["contact_email"])
+    for name in ("unused_since", "expiring_before"):
+        if name in given:
+            given[name] = utc(given[name], name)
+    return CredentialFilters(**given)
+
+
 def _check_superseded(organisation_id: UUID, credential_id: UUID | None) -> None:
     if credential_id is not None and find_credential(services().store, organisation_id, credential_id) is None:
         raise InvalidValue("supersedes", "is not a credential of this organisation")
@@ -120,25 +191,35 @@ class Credential(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getCredential")
-    @blueprint.response(200, CredentialOut)
-    def get(self, organisation_id: UUID, credential_id: UUID) -> Response:
-        """Read a credential. Never its secret."""
+    @blueprint.arguments(AsOfQuery, location="query")
+    @blueprint.response(200, CredentialOut, headers=READ)
+    def get(self, query: Body, organisation_id: UUID, credential_id: UUID) -> Response:
+        """Read a credential.
+
+        As it is, or as it was at a time or a version, which takes a role that reads history; never its secret. The
+        past has no `ETag`, as nothing can be decided on it, and no last-used times, as they are not events.
+        """
+        if query:
+            return _past(query, organisation_id, credential_id)
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, credential_id)
         return outgoing.answer(outgoing.credential(row), headers={"ETag": outgoing.etag(row["version"])})
 
-    @blueprint.doc(operationId="describeCredential")
+    @blueprint.doc(operationId="describeCredential", **COMMAND_ON_A_VERSION)
     @blueprint.arguments(DescriptionIn)
-    @blueprint.response(200, CredentialOut)
+    @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def patch(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
-        """Change name, description, contact or labels. Takes If-Match."""
-        writable(organisation_id, credential_id)
+        """Change how a credential is described.
+
+        Its name, description, contact or labels; what is left out stays. If-Match must name the version that was read.
+        """
+        row = writable(organisation_id, credential_id)
 
         def make() -> tuple[DescribeCredential, None]:
             name, description, email = body.get("name"), body.get("description"), body.get("contact_email")
             return DescribeCredential(
                 context=context(body.get("reason")),
-                expected_version=expected_version(required=True),
+                expected_version=expected_version(row["version"]),
                 credential_id=credential_id,
                 name=Label(name or "") if "name" in body else None,
                 description=Description(description or "") if "description" in body else None,
@@ -153,11 +234,14 @@ class Credential(MethodView):
 class Rotation(MethodView):
     """A credential's next secret."""
 
-    @blueprint.doc(operationId="rotateCredential")
+    @blueprint.doc(operationId="rotateCredential", **COMMAND)
     @blueprint.arguments(RotationIn, required=False)
-    @blueprint.response(200, CredentialWithSecretOut)
+    @blueprint.response(200, CredentialWithSecretOut, headers=WRITTEN)
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
-        """Rotate the secret: at once, or with an overlap in which both are good."""
+        """Rotate a credential's secret.
+
+        At once, or with an overlap in which both are good. The new one is in this answer and never again.
+        """
         row = writable(organisation_id, credential_id)
 
         def make() -> tuple[RotateSecret, str]:
@@ -167,7 +251,7 @@ class Rotation(MethodView):
                 row,
                 chosen_secret=body.get("secret"),
                 overlap=timedelta(seconds=body["overlap_seconds"]),
-                expected_version=expected_version(),
+                expected_version=expected_version(row["version"]),
             )
             return command, secret.plaintext
 
@@ -178,17 +262,20 @@ class Rotation(MethodView):
 class Allowlist(MethodView):
     """Where a credential may be used from."""
 
-    @blueprint.doc(operationId="setAllowlist")
+    @blueprint.doc(operationId="setAllowlist", **COMMAND_ON_A_VERSION)
     @blueprint.arguments(AllowlistIn)
-    @blueprint.response(200, CredentialOut)
+    @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def put(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
-        """Set the whole allowlist. Takes If-Match."""
-        writable(organisation_id, credential_id)
+        """Set where a credential may be used from.
+
+        The whole allowlist; an empty one allows every address. If-Match must name the version that was read.
+        """
+        row = writable(organisation_id, credential_id)
 
         def make() -> tuple[SetAllowlist, None]:
             return SetAllowlist(
                 context=context(body.get("reason")),
-                expected_version=expected_version(required=True),
+                expected_version=expected_version(row["version"]),
                 credential_id=credential_id,
                 networks=networks(body["allowlist"]),
             ), None
@@ -200,17 +287,20 @@ class Allowlist(MethodView):
 class Revocation(MethodView):
     """The end of a credential."""
 
-    @blueprint.doc(operationId="revokeCredential")
+    @blueprint.doc(operationId="revokeCredential", **COMMAND)
     @blueprint.arguments(RevocationIn, required=False)
-    @blueprint.response(200, CredentialOut)
+    @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
-        """Revoke the credential for good: now, or from a coming time."""
-        writable(organisation_id, credential_id)
+        """Revoke a credential for good.
+
+        Now, or from a coming time. Once this is answered, no verification that begins later finds it good.
+        """
+        row = writable(organisation_id, credential_id)
 
         def make() -> tuple[RevokeCredential, None]:
             return RevokeCredential(
                 context=context(body.get("reason")),
-                expected_version=expected_version(),
+                expected_version=expected_version(row["version"]),
                 credential_id=credential_id,
                 revocation_reason=RevocationReason(body["revocation_reason"]),
                 effective_at=body.get("effective_at"),
@@ -219,19 +309,38 @@ class Revocation(MethodView):
         return carry_out(make, represent)
 
 
-def _simple(path: str, operation: str, summary: str, command: Callable[..., Command]) -> None:
+def _past(query: Body, organisation_id: UUID, credential_id: UUID) -> Response:
+    """The credential as it was: at a version, with the status it had when that was recorded, or at a time."""
+    allow(READS_HISTORY, organisation_id)
+    existing(organisation_id, credential_id)
+    version, time = query.get("version"), query.get("as_of")
+    if version is not None and time is not None:
+        raise InvalidValue("version", "takes either a version or a time, not both", "contradiction")
+    if time is not None:
+        time = utc(time, "as_of")
+        if time > now():
+            raise InvalidValue("as_of", "lies in the future, which is not written yet", "future_time")
+    log = services().log
+    history = history_of(log, organisation_id, credential_id, up_to_version=version, up_to_time=time)
+    state = credential_as_of(log, organisation_id, credential_id, version=version, time=time)
+    if not history or state is None or version not in (None, state.version):
+        raise NotFound("credential at that time" if version is None else "version of this credential")
+    return outgoing.answer(outgoing.credential(status_row(state), time or history[-1].at))
+
+
+def _simple(path: str, operation: str, summary: str, description: str, command: Callable[..., Command]) -> None:
     """A command that takes nothing but the reason why."""
 
-    @blueprint.doc(operationId=f"{operation}Credential", summary=summary)
+    @blueprint.doc(operationId=operation, summary=summary, description=description, **COMMAND)
     @blueprint.arguments(Why, required=False)
-    @blueprint.response(200, CredentialOut)
+    @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def view(body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
-        writable(organisation_id, credential_id)
+        row = writable(organisation_id, credential_id)
 
         def make() -> tuple[Command, None]:
             return command(
                 context=context(body.get("reason")),
-                expected_version=expected_version(),
+                expected_version=expected_version(row["version"]),
                 credential_id=credential_id,
             ), None
 
@@ -240,7 +349,26 @@ def _simple(path: str, operation: str, summary: str, command: Callable[..., Comm
     blueprint.add_url_rule(f"/<uuid:credential_id>/{path}", operation, view, methods=["POST"])
 
 
-_simple("end-overlap", "endOverlapOf", "Retire the older of two live secrets early", EndOverlap)
-_simple("suspend", "suspend", "Refuse the credential until it is resumed", SuspendCredential)
-_simple("resume", "resume", "Lift the suspension", ResumeCredential)
-_simple("erase", "erase", "Destroy the personal data of a revoked credential", EraseCredential)
+_simple(
+    "end-overlap",
+    "endOverlap",
+    "End a rotation's overlap.",
+    "Of two live secrets the older one ends now, before its time.",
+    EndOverlap,
+)
+_simple(
+    "suspend",
+    "suspendCredential",
+    "Suspend a credential.",
+    "It is refused until it is resumed; nothing else changes.",
+    SuspendCredential,
+)
+_simple("resume", "resumeCredential", "Resume a credential.", "The suspension is lifted.", ResumeCredential)
+_simple(
+    "erase",
+    "eraseCredential",
+    "Erase a credential's personal data.",
+    "Only of a revoked credential, and for good: the key of its email, login and networks is destroyed. Its history "
+    "stays, and so does every proof over it.",
+    EraseCredential,
+)

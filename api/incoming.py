@@ -1,6 +1,8 @@
 """What a request brings: its id, the address it came from, its body, and the context of what it asks for."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -13,6 +15,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from api.wiring import Services
+from ledger.errors import InvalidValue
 from ledger.events import Context
 from ledger.values import AnyNetwork, Reason, Via
 
@@ -80,21 +83,43 @@ def _trusted(address: str, trusted: Sequence[AnyNetwork]) -> bool:
 
 
 class StrictParser(FlaskParser):
-    """Reads arguments the strict way: JSON only where JSON is said, an object only, and nothing unknown, ever."""
+    """Reads arguments the strict way: JSON only where JSON is said, one object, nothing unknown and nothing twice."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query", "path"), "raise")
 
     def load_json(self, req: Any, schema: Any) -> Any:  # noqa: ARG002 - the library's signature
-        """The body's object. 415 for another media type, 400 for what is not one JSON object."""
+        """The body's object. 415 for another media type, 400 for what is not one JSON object in UTF-8.
+
+        Raises `InvalidValue` for a name that an object has twice: parsers differ in which of the two they take, so a
+        proxy may have allowed the other one (RFC 8259 section 4).
+        """
         body = req.get_data(cache=True)
         if not body:
             return {}
         if req.mimetype != "application/json":
             raise UnsupportedMediaType("the body must be application/json")
+        if "Content-Encoding" in req.headers:
+            raise UnsupportedMediaType("the body must not be compressed")
         try:
-            found = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            found = orjson.loads(body)  # which refuses what the standard library takes: NaN, infinity, half a surrogate
+            json.loads(body, object_pairs_hook=_distinct)  # the only one of the two that sees a name twice
+        except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
         if not isinstance(found, dict):
             raise BadRequest("the body must be a JSON object")
         return found
+
+    def load_querystring(self, req: Any, schema: Any) -> Any:
+        """The query's parameters. Raises `InvalidValue` for one that is there twice."""
+        for name, values in req.args.lists():
+            if len(values) > 1:
+                raise InvalidValue(name, "is there twice", "duplicate_field")
+        return super().load_querystring(req, schema)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise InvalidValue(twice, "is there twice", "duplicate_field")
+    return found

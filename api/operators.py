@@ -9,10 +9,19 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from api import outgoing
-from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, caller
-from api.commanding import carry_out, expected_version
+from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, authenticate, caller
+from api.commanding import (
+    BEGINNING,
+    COMMAND,
+    COMMAND_ON_A_VERSION,
+    CREATED,
+    READ,
+    WRITTEN,
+    carry_out,
+    expected_version,
+)
 from api.incoming import StrictParser, context, services
-from api.paging import decode_cursor, encode_cursor
+from api.organisations import existing as existing_organisation
 from api.schemas import Why
 from api.schemas.operators import (
     OperatorIn,
@@ -26,11 +35,13 @@ from ledger.commands import ChangeOperatorRoles, EnrolOperator, RemoveOperator, 
 from ledger.errors import Forbidden, NotFound
 from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
 from projections.operator_status import find_operator, list_operators, status_row
+from projections.pages import decode_cursor, encode_cursor
 
 blueprint = Blueprint(
     "Operators", __name__, url_prefix="/v1/operators", description="People and gateways who use the service."
 )
 blueprint.ARGUMENTS_PARSER = StrictParser()
+blueprint.before_request(authenticate)
 
 
 def represent(state: Any) -> dict[str, Any]:
@@ -46,18 +57,30 @@ class Operators(MethodView):
     @blueprint.arguments(OperatorQuery, location="query")
     @blueprint.response(200, OperatorPage)
     def get(self, query: dict[str, Any]) -> Response:
-        """List operators, oldest first."""
+        """List operators.
+
+        Oldest first. For an operator of one organisation, those of that one.
+        """
         organisation_id = query.get("organisation_id", caller().organisation_id)
         allow(READS_OPERATORS, organisation_id)
-        rows = list_operators(services().store, organisation_id, decode_cursor(query.get("cursor")), query["limit"] + 1)
-        cursor = encode_cursor(rows, query["limit"], "operator_id")
-        return outgoing.answer(outgoing.page(map(outgoing.operator, rows[: query["limit"]]), cursor))
+        if organisation_id is not None:
+            existing_organisation(organisation_id)
+        of = ("operators", organisation_id)
+        after = decode_cursor(query["cursor"], UUID, of) if "cursor" in query else None
+        rows = list_operators(services().store, organisation_id, after, query["limit"] + 1)
+        shown = rows[: query["limit"]]
+        cursor = encode_cursor(shown[-1]["operator_id"], of) if len(rows) > len(shown) else None
+        return outgoing.page(map(outgoing.operator, shown), cursor)
 
-    @blueprint.doc(operationId="enrolOperator")
+    @blueprint.doc(operationId="enrolOperator", **BEGINNING)
     @blueprint.arguments(OperatorIn)
-    @blueprint.response(201, OperatorOut)
+    @blueprint.response(201, OperatorOut, headers=CREATED)
     def post(self, body: dict[str, Any]) -> Response:
-        """Enrol an operator. The token is in this answer and never again."""
+        """Enrol an operator.
+
+        Its token is `secret` in this answer and never again. One for all organisations takes an administrator of all;
+        the grant for production takes having it.
+        """
         allow(MANAGES_OPERATORS, body["organisation_id"])
         _refuse_to_give_production(body["production"])
 
@@ -74,24 +97,33 @@ class Operator(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getOperator")
-    @blueprint.response(200, OperatorOut)
+    @blueprint.response(200, OperatorOut, headers=READ)
     def get(self, operator_id: UUID) -> Response:
-        """Read an operator. Everyone may read themselves."""
+        """Read an operator.
+
+        Everyone may read themselves.
+        """
         row = _seen(operator_id)
         if caller().operator_id != operator_id:
             allow(READS_OPERATORS, row["organisation_id"])
         return outgoing.answer(outgoing.operator(row), headers={"ETag": outgoing.etag(row["version"])})
 
-    @blueprint.doc(operationId="removeOperator")
+    @blueprint.doc(operationId="removeOperator", **COMMAND)
     @blueprint.arguments(Why, required=False)
-    @blueprint.response(200, OperatorOut)
+    @blueprint.response(200, OperatorOut, headers=WRITTEN)
     def delete(self, body: dict[str, Any], operator_id: UUID) -> Response:
-        """Remove an operator: its tokens are refused from now on."""
-        allow(MANAGES_OPERATORS, _seen(operator_id)["organisation_id"])
+        """Remove an operator.
+
+        Its tokens are refused from now on.
+        """
+        row = _seen(operator_id)
+        allow(MANAGES_OPERATORS, row["organisation_id"])
 
         def make() -> tuple[RemoveOperator, None]:
             return RemoveOperator(
-                context=context(body.get("reason")), expected_version=expected_version(), operator_id=operator_id
+                context=context(body.get("reason")),
+                expected_version=expected_version(row["version"]),
+                operator_id=operator_id,
             ), None
 
         return carry_out(make, represent)
@@ -101,11 +133,14 @@ class Operator(MethodView):
 class OperatorRoles(MethodView):
     """What an operator may do."""
 
-    @blueprint.doc(operationId="changeOperatorRoles")
+    @blueprint.doc(operationId="changeOperatorRoles", **COMMAND_ON_A_VERSION)
     @blueprint.arguments(RolesIn)
-    @blueprint.response(200, OperatorOut)
+    @blueprint.response(200, OperatorOut, headers=WRITTEN)
     def put(self, body: dict[str, Any], operator_id: UUID) -> Response:
-        """Change an operator's roles. Takes If-Match."""
+        """Change an operator's roles.
+
+        If-Match must name the version that was read: roles are replaced whole.
+        """
         row = _seen(operator_id)
         allow(MANAGES_OPERATORS, row["organisation_id"])
         _refuse_to_give_production(body["production"] and not row["production"])
@@ -113,7 +148,7 @@ class OperatorRoles(MethodView):
         def make() -> tuple[ChangeOperatorRoles, None]:
             return ChangeOperatorRoles(
                 context=context(body.get("reason")),
-                expected_version=expected_version(required=True),
+                expected_version=expected_version(row["version"]),
                 operator_id=operator_id,
                 roles=parse_roles(body["roles"]),
                 production=body["production"],
@@ -126,14 +161,20 @@ class OperatorRoles(MethodView):
 class OperatorToken(MethodView):
     """An operator's token."""
 
-    @blueprint.doc(operationId="rotateOperatorToken")
+    @blueprint.doc(operationId="rotateOperatorToken", **COMMAND)
     @blueprint.arguments(TokenRotationIn, required=False)
-    @blueprint.response(200, OperatorOut)
+    @blueprint.response(200, OperatorOut, headers=WRITTEN)
     def post(self, body: dict[str, Any], operator_id: UUID) -> Response:
-        """Rotate an operator's token. Everyone may rotate their own."""
+        """Rotate an operator's token.
+
+        Everyone may rotate their own. Without an overlap the old token ends at once, so that a retry with it is
+        refused: give one where the answer could get lost.
+        """
         row = _seen(operator_id)
         if caller().operator_id != operator_id:
             allow(MANAGES_OPERATORS, row["organisation_id"])
+            # Whoever rotates a token holds the new one.
+            _refuse_to_give_production(row["production"])
 
         def make() -> tuple[RotateOperatorToken, str]:
             command, token = issue_operator_rotation(
@@ -141,7 +182,7 @@ class OperatorToken(MethodView):
                 context(body.get("reason")),
                 operator_id,
                 overlap=timedelta(seconds=body["overlap_seconds"]),
-                expected_version=expected_version(),
+                expected_version=expected_version(row["version"]),
             )
             return command, token.plaintext
 

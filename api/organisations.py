@@ -9,19 +9,20 @@ from flask_smorest import Blueprint
 from uuid_utils.compat import uuid7
 
 from api import outgoing
-from api.auth import MANAGES_OPERATORS, READS_CREDENTIALS, allow, caller
-from api.commanding import carry_out, expected_version
+from api.auth import MANAGES_OPERATORS, READS_CREDENTIALS, allow, authenticate, caller
+from api.commanding import BEGINNING, COMMAND_ON_A_VERSION, CREATED, READ, WRITTEN, carry_out, expected_version
 from api.incoming import StrictParser, context, services
-from api.paging import decode_cursor, encode_cursor
 from api.schemas import PageQuery
 from api.schemas.organisations import OrganisationIn, OrganisationOut, OrganisationPage
 from ledger.commands import RegisterOrganisation, RenameOrganisation
 from ledger.errors import NotFound
 from ledger.values import Name
 from projections.organisation_status import find_organisation, list_organisations, status_row
+from projections.pages import decode_cursor, encode_cursor
 
 blueprint = Blueprint("Organisations", __name__, url_prefix="/v1/organisations", description="The tenants.")
 blueprint.ARGUMENTS_PARSER = StrictParser()
+blueprint.before_request(authenticate)
 
 
 def represent(state: Any) -> dict[str, Any]:
@@ -37,19 +38,27 @@ class Organisations(MethodView):
     @blueprint.arguments(PageQuery, location="query")
     @blueprint.response(200, OrganisationPage)
     def get(self, query: dict[str, Any]) -> Response:
-        """List organisations, oldest first."""
+        """List organisations.
+
+        Oldest first; for an operator of one organisation, that one.
+        """
         found = caller()
         allow(READS_CREDENTIALS, found.organisation_id)
-        after = decode_cursor(query.get("cursor"))
+        of = ("organisations", found.organisation_id)
+        after = decode_cursor(query["cursor"], UUID, of) if "cursor" in query else None
         rows = list_organisations(services().store, found.organisation_id, after, query["limit"] + 1)
-        cursor = encode_cursor(rows, query["limit"], "organisation_id")
-        return outgoing.answer(outgoing.page(map(outgoing.organisation, rows[: query["limit"]]), cursor))
+        shown = rows[: query["limit"]]
+        cursor = encode_cursor(shown[-1]["organisation_id"], of) if len(rows) > len(shown) else None
+        return outgoing.page(map(outgoing.organisation, shown), cursor)
 
-    @blueprint.doc(operationId="registerOrganisation")
+    @blueprint.doc(operationId="registerOrganisation", **BEGINNING)
     @blueprint.arguments(OrganisationIn)
-    @blueprint.response(201, OrganisationOut)
+    @blueprint.response(201, OrganisationOut, headers=CREATED)
     def post(self, body: dict[str, Any]) -> Response:
-        """Register an organisation."""
+        """Register an organisation.
+
+        Takes an administrator of all organisations.
+        """
         allow(MANAGES_OPERATORS)
 
         def make() -> tuple[RegisterOrganisation, None]:
@@ -64,24 +73,31 @@ class Organisation(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getOrganisation")
-    @blueprint.response(200, OrganisationOut)
+    @blueprint.response(200, OrganisationOut, headers=READ)
     def get(self, organisation_id: UUID) -> Response:
-        """Read an organisation."""
+        """Read an organisation.
+
+        Its `ETag` is what If-Match takes.
+        """
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id)
         return outgoing.answer(outgoing.organisation(row), headers={"ETag": outgoing.etag(row["version"])})
 
-    @blueprint.doc(operationId="renameOrganisation")
+    @blueprint.doc(operationId="renameOrganisation", **COMMAND_ON_A_VERSION)
     @blueprint.arguments(OrganisationIn)
-    @blueprint.response(200, OrganisationOut)
+    @blueprint.response(200, OrganisationOut, headers=WRITTEN)
     def patch(self, body: dict[str, Any], organisation_id: UUID) -> Response:
-        """Rename an organisation. Takes If-Match."""
+        """Rename an organisation.
+
+        If-Match must name the version that was read.
+        """
         allow(MANAGES_OPERATORS, organisation_id)
+        row = existing(organisation_id)
 
         def make() -> tuple[RenameOrganisation, None]:
             return RenameOrganisation(
                 context=context(body.get("reason")),
-                expected_version=expected_version(required=True),
+                expected_version=expected_version(row["version"]),
                 organisation_id=organisation_id,
                 name=Name(body["name"]),
             ), None

@@ -32,9 +32,9 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def page(data: Iterable[Mapping[str, Any]], cursor: str | None) -> dict[str, Any]:
+def page(data: Iterable[Mapping[str, Any]], cursor: str | None) -> Response:
     """One page of a list; `cursor` is where the next begins, None on the last."""
-    return {"data": list(data), "pagination": {"cursor": cursor, "has_more": cursor is not None}}
+    return answer({"data": list(data), "pagination": {"cursor": cursor, "has_more": cursor is not None}})
 
 
 def organisation(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,9 +63,9 @@ def operator(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def credential(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A credential as it reads at this moment, from its status row (`last_used` where the query brought it)."""
-    at = now()
+def credential(row: Mapping[str, Any], at: datetime | None = None) -> dict[str, Any]:
+    """A credential as it reads at a moment, or now, from its status row (`last_used` where the query brought it)."""
+    at = at or now()
     secrets = [_secret(secret, row.get("last_used") or {}) for secret in row["secrets"]]
     living = [s for s in secrets if s["expires_at"] is None or s["expires_at"] > at]
     status = _status(row, len(living), at)
@@ -103,6 +103,25 @@ def credential(row: Mapping[str, Any]) -> dict[str, Any]:
         "supersedes": row["supersedes"],
         "imported_from": row["imported_from"] or None,
         "version": row["version"],
+    }
+
+
+def activity(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One thing that happened in an organisation, as it reads."""
+    return {
+        "organisation_id": row["organisation_id"],
+        "aggregate": row["aggregate"],
+        "aggregate_id": row["aggregate_id"],
+        "version": row["aggregate_version"],
+        "position": row["position"],
+        "topic": row["topic"],
+        "at": row["at"],
+        "actor": row["actor"],
+        "via": row["via"],
+        "reason": row["reason"],
+        "request_id": row["request_id"],
+        "address": row["address"],
+        "data": row["changes"],
     }
 
 

@@ -5,7 +5,8 @@ service answers with what the code means.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -14,11 +15,13 @@ from flask_smorest import Api
 from werkzeug.exceptions import HTTPException
 
 from api.incoming import request_id
+from api.schemas import ProblemSchema
 from ledger import errors
 
 logger = logging.getLogger("keyledger.api")
 
 MEDIA_TYPE = "application/problem+json"
+FAILED_MAX = 50  # more wrong fields than this help nobody, and an answer must not outgrow its question
 
 # The nearest class in an error's ancestry decides.
 STATUS: Mapping[type[errors.LedgerError], int] = {
@@ -42,14 +45,91 @@ HTTP_CODES: Mapping[int, str] = {
     405: "method_not_allowed",
     406: "not_acceptable",
     408: "request_timeout",
+    411: "length_required",
     412: "stale_version",
     413: "body_too_large",
+    414: "uri_too_long",
     415: "unsupported_media_type",
     422: "invalid_value",
     428: "precondition_required",
     429: "too_many_requests",
+    431: "headers_too_large",
     500: "internal_error",
     503: "unavailable",
+}
+
+# What each code means and what to do about it, as `GET /problems/<code>` and the documentation page tell it.
+MEANINGS: Mapping[str, str] = {
+    # The request is not what the documentation says. Nothing was recorded; change it before sending it again.
+    "invalid_value": "A value is not one that the ledger takes, or several values are wrong in different ways.",
+    "malformed_request": "The request cannot be read: its body is not one JSON object in UTF-8, or it is cut off.",
+    "unknown_field": "The body or the query has a field that this operation does not know. Most likely a typing error.",
+    "missing_field": "A field that this operation needs is not there.",
+    "duplicate_field": "A field is there twice, so what was meant cannot be told.",
+    "wrong_type": "A field is of another type or form than documented, such as a number where a text belongs.",
+    "invalid_choice": "A field takes one of a few values, and this is none of them.",
+    "invalid_length": "A text is too long or too short, or a list has too many or too few entries.",
+    "out_of_range": "A number or a duration lies outside its bounds.",
+    "forbidden_characters": "A text holds control or invisible characters, which could forge a log line or hide.",
+    "invalid_email": "This is not the address of a mailbox.",
+    "invalid_network": "This is neither an IP address nor a network in CIDR form, or the network has host bits set.",
+    "invalid_address": "This is not an IP address.",
+    "invalid_login": "A login holds letters, digits and . _ - @ + only, and begins with a letter or a digit.",
+    "invalid_scope": "A scope has the form entity:action.",
+    "unknown_scope": "The catalogue does not hold this scope.",
+    "invalid_time": "A time has no zone, lies outside the calendar, or is too far away.",
+    "past_time": "A time that must still come lies in the past.",
+    "future_time": "A time that must be over lies in the future.",
+    "weak_password": "The chosen password is too easily guessed. Leave it out to have a secret generated.",
+    "contradiction": "Two values of the request exclude each other.",
+    "invalid_cursor": "The cursor is not one of this list with these filters. Begin again without a cursor.",
+    "invalid_position": "The log has not reached this position, so no list can have. Send one that a command answered.",
+    "invalid_header": "A header of the request is not of the form that it must have.",
+    "not_acceptable": "The answer cannot be given in a form that the request accepts.",
+    "request_timeout": "The request took too long to arrive.",
+    "length_required": "The request must say how long its body is.",
+    "body_too_large": "The body is larger than this installation reads.",
+    "uri_too_long": "The path or the query is longer than the server reads.",
+    "headers_too_large": "The headers are larger than the server reads.",
+    "unsupported_media_type": "The body must be application/json, not compressed.",
+    "method_not_allowed": "This path does not take this method; `Allow` names those that it takes.",
+    # Who asks, and what about.
+    "unauthorised": "There is no token, or it is not good: unknown, expired, or its operator was removed.",
+    "forbidden": "The operator is known, but its role or its grants do not allow this.",
+    "not_found": "There is no such thing, or it belongs to another organisation: the two look alike.",
+    # The state of the thing forbids it.
+    "not_allowed_now": "The request is well formed, but the state of what it is about forbids it.",
+    "credential_revoked": "The credential is revoked. Revocation is final: create another one.",
+    "credential_erased": "The credential's personal data was destroyed. Only its history is left.",
+    "credential_not_revoked": "Only a revoked credential can be erased: what still admits someone cannot be.",
+    "credential_expired": "The credential has expired by itself. Create a successor.",
+    "credential_already_suspended": "The credential is suspended already.",
+    "credential_not_suspended": "There is no suspension to lift.",
+    "two_secrets_live": "A rotation is under way: end its overlap first, or rotate without one.",
+    "no_overlap": "There is no older secret left to retire.",
+    "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
+    "nothing_changed": "It is so already: the command would record an event that says nothing.",
+    "operator_removed": "The operator was removed. Enrol another one.",
+    "last_administrator": "The installation would be left without an administrator.",
+    "name_already_claimed": "Somebody else has this name, public identifier or secret.",
+    "login_already_claimed": "The login is taken on its channel. Logins are unique across the installation.",
+    "already_exists": "A thing with this id exists.",
+    # Versions and retries.
+    "stale_version": "The thing has changed since the version in If-Match was read. Read it again and decide anew.",
+    "precondition_required": "This operation needs If-Match with the ETag last read, so that no change is overwritten.",
+    "idempotency_key_reused": "This Idempotency-Key was used with another request. Take a fresh one for each request.",
+    "idempotency_answer_expired": "The request was carried out, and its answer is no longer kept. `resource_id` names "
+    "what it was about: read that instead.",
+    "command_in_flight": "The first request with this Idempotency-Key is still being carried out. Send it again soon.",
+    # Nothing is wrong with the request: try again after `Retry-After`.
+    "unavailable": "The service cannot answer now. Nothing was recorded.",
+    "queue_full": "More commands wait than the service takes. Nothing was recorded.",
+    "store_unavailable": "PostgreSQL cannot be reached or cannot write. Nothing was recorded.",
+    "outcome_unknown": "The connection broke at the commit, so the command may or may not have been recorded. Send it "
+    "again with the same Idempotency-Key: it is recorded at most once.",
+    "view_behind": "The list has not caught up with the position in Keyledger-At-Least yet.",
+    "too_many_requests": "Requests come faster than they are taken.",
+    "internal_error": "Something went wrong on our side. The log line with this request's id tells what.",
 }
 
 
@@ -57,39 +137,59 @@ def problem(
     status: int,
     code: str,
     detail: str,
-    failed: list[dict[str, str]] | None = None,
+    failed: Sequence[Mapping[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
+    **more: str,
 ) -> Response:
-    """The answer that says what went wrong, and with which fields."""
+    """The answer that says what went wrong, and with which fields; `more` are members of this type of problem alone."""
     body: dict[str, Any] = {
         "type": f"/problems/{code}",
-        "title": code.replace("_", " ").capitalize(),
+        "title": title(code),
         "status": status,
         "detail": detail,
         "code": code,
         "request_id": request_id(),
+        **more,
     }
     if failed:
         body["errors"] = failed
     return Response(orjson.dumps(body), status, headers, mimetype=MEDIA_TYPE)
 
 
+def title(code: str) -> str:
+    """A code as people read it."""
+    return code.replace("_", " ").capitalize()
+
+
 class ProblemApi(Api):
     """flask-smorest's Api, answering errors as problems and keeping the headers that belong to them."""
+
+    # Every status that an operation can answer is documented with it. A default would let an undocumented one pass.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_responses(self) -> None:
+        """None of flask-smorest's own, which say application/json: `api/openapi.py` documents ours."""
+        self.spec.components.schema("Problem", schema=ProblemSchema)
+
+    def _register_etag_headers(self) -> None:
+        """None of flask-smorest's own."""
+
+    def _register_pagination_header(self) -> None:
+        """None of flask-smorest's own: pages go by cursor, in the body."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Any HTTP error: of routing, of parsing, or raised by a view."""
         status = error.code or 500
         validation = getattr(error, "data", {}).get("messages")
         if status == 422 and validation is not None:
-            failed = list(_failed(validation))
+            failed = list(islice(_failed(validation), FAILED_MAX))
             codes = {one["code"] for one in failed}
             code = codes.pop() if len(codes) == 1 else "invalid_value"
             return problem(422, code, "; ".join(f"{f['field']}: {f['reason']}" for f in failed), failed)
         kept = ("Allow", "Retry-After", "WWW-Authenticate")
         headers = {name: value for name, value in error.get_headers() if name in kept}
-        detail = "something went wrong on our side" if status == 500 else (error.description or error.name)
-        return problem(status, HTTP_CODES.get(status, "error"), detail, headers=headers)
+        detail = "something went wrong on our side" if status >= 500 else (error.description or error.name)
+        return problem(status, HTTP_CODES.get(status, "malformed_request"), detail, headers=headers)
 
 
 def register(app: Flask) -> None:
@@ -99,14 +199,17 @@ def register(app: Flask) -> None:
 
 def _of_the_ledger(error: errors.LedgerError) -> Response:
     status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
-    failed = None
-    headers: dict[str, str] = {}
-    if isinstance(error, errors.InvalidValue):
-        failed = [{"field": error.field, "reason": error.reason, "code": error.code}]
-    if isinstance(error, errors.Unavailable):
-        headers["Retry-After"] = str(error.retry_after_seconds)
-        logger.warning("unavailable", extra={"code": error.code, "detail": str(error)})
-    return problem(status, error.code, str(error), failed, headers)
+    match error:
+        case errors.InvalidValue():
+            failed = [{"field": error.field, "reason": error.reason, "code": error.code}]
+            return problem(status, error.code, str(error), failed)
+        case errors.IdempotencyAnswerExpired():
+            return problem(status, error.code, str(error), resource_id=str(error.resource_id))
+        case errors.Unavailable():
+            logger.warning("unavailable", extra={"code": error.code, "detail": str(error)})
+            headers = {"Retry-After": str(error.retry_after_seconds)}
+            return problem(status, error.code, str(error), headers=headers)
+    return problem(status, error.code, str(error))
 
 
 def _failed(messages: Any, path: str = "") -> Iterator[dict[str, str]]:
@@ -121,15 +224,19 @@ def _failed(messages: Any, path: str = "") -> Iterator[dict[str, str]]:
         yield {"field": path or "body", "reason": str(reason), "code": _code_of(str(reason))}
 
 
-# marshmallow tells kinds of failure apart by their words alone.
+# marshmallow tells kinds of failure apart by their words alone; tests/api/test_problems.py holds each of them.
 _CODES_BY_WORDS = (
     ("Unknown field", "unknown_field"),
     ("Missing data", "missing_field"),
     ("Not a valid", "wrong_type"),
-    ("Invalid input type", "wrong_type"),
+    ("Invalid ", "wrong_type"),
     ("may not be null", "wrong_type"),
-    ("Longer than", "value_too_long"),
-    ("Length must be", "value_too_long"),
+    ("Must be one of", "invalid_choice"),
+    ("Must be greater", "out_of_range"),
+    ("Must be less", "out_of_range"),
+    ("Longer than", "invalid_length"),
+    ("Shorter than", "invalid_length"),
+    ("Length must be", "invalid_length"),
 )
 
 

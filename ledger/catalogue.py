@@ -38,16 +38,20 @@ class Catalogue:
         """The expanded scopes of a new credential; `InvalidValue` names a scope that the catalogue does not hold."""
         if access_level is AccessLevel.FULL:
             if preset is not None or chosen is not None:
-                raise InvalidValue("access_level", "full takes every scope: leave out preset and scopes")
+                raise InvalidValue(
+                    "access_level", "full takes every scope: leave out preset and scopes", "contradiction"
+                )
             return self.scopes
-        if (preset is None) == (chosen is None):
-            raise InvalidValue("scopes", "fine_grained takes either a preset or scopes")
+        if preset is None and chosen is None:
+            raise InvalidValue("scopes", "fine_grained takes a preset or scopes", "missing_field")
+        if preset is not None and chosen is not None:
+            raise InvalidValue("scopes", "fine_grained takes either a preset or scopes", "contradiction")
         if preset is not None:
             return self.preset(preset)
         wanted = scopes(chosen or ())
         unknown = sorted(set(wanted) - set(self.scopes))
         if unknown:
-            raise InvalidValue("scopes", f"the catalogue does not hold {', '.join(unknown[:5])}")
+            raise InvalidValue("scopes", f"the catalogue does not hold {', '.join(unknown[:5])}", "unknown_scope")
         return wanted
 
 

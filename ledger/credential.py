@@ -206,11 +206,13 @@ def create_credential(state: Credential | None, command: CreateCredential) -> li
     _check_identifier(command)
     _check_chosen(command.kind, command.password_hash)
     if command.environment is not None and command.environment.mode is not command.mode:
-        raise InvalidValue("environment", f"{command.environment} is {command.environment.mode}, not {command.mode}")
+        raise InvalidValue(
+            "environment", f"{command.environment} is {command.environment.mode}, not {command.mode}", "contradiction"
+        )
     if not command.scopes:
-        raise InvalidValue("scopes", "must name at least one scope")
+        raise InvalidValue("scopes", "must name at least one scope", "invalid_length")
     if command.supersedes == command.credential_id:
-        raise InvalidValue("supersedes", "a credential cannot replace itself")
+        raise InvalidValue("supersedes", "a credential cannot replace itself", "contradiction")
     context = command.context
     events: list[Event] = [
         CredentialCreated(
@@ -246,22 +248,22 @@ def _check_identifier(command: CreateCredential) -> None:
     """A channel login is known by its login on its channel, every other kind by its public identifier."""
     if command.kind is Kind.CHANNEL_LOGIN:
         if command.channel is None:
-            raise InvalidValue("channel", "is required for a channel login")
+            raise InvalidValue("channel", "is required for a channel login", "missing_field")
         if command.login is None:
-            raise InvalidValue("login", "is required for a channel login")
+            raise InvalidValue("login", "is required for a channel login", "missing_field")
         if command.public_id is not None:
-            raise InvalidValue("public_id", "a channel login is known by its login")
+            raise InvalidValue("public_id", "a channel login is known by its login", "contradiction")
     else:
         if command.login is not None:
-            raise InvalidValue("login", "only a channel login has one")
+            raise InvalidValue("login", "only a channel login has one", "contradiction")
         if command.public_id is None:
-            raise InvalidValue("public_id", "is required")
+            raise InvalidValue("public_id", "is required", "missing_field")
 
 
 def _check_chosen(kind: Kind, password_hash: str) -> None:
     """People remember a login's password; what only programs hold is generated, and so cannot be guessed."""
     if password_hash and kind is not Kind.CHANNEL_LOGIN:
-        raise InvalidValue("secret", "only a channel login may have a chosen secret")
+        raise InvalidValue("secret", "only a channel login may have a chosen secret", "contradiction")
 
 
 def fix_scopes(_state: Credential, _command: FixScopes) -> list[Event]:

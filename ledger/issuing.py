@@ -196,7 +196,7 @@ def parse_roles(roles: Iterable[str]) -> frozenset[Role]:
     """Roles by their names; `InvalidValue` for one that there is not, and for none at all."""
     found = frozenset(one_of(Role, role, "roles") for role in roles)
     if not found:
-        raise InvalidValue("roles", "must name at least one role")
+        raise InvalidValue("roles", "must name at least one role", "invalid_length")
     return found
 
 
@@ -224,12 +224,12 @@ def _identify(kind_name: str, public_id: str | None, wanted: Wanted) -> _Identit
     elif environment is not None:
         mode = environment.mode
     else:
-        raise InvalidValue("mode", "is required where no environment tells it")
+        raise InvalidValue("mode", "is required where no environment tells it", "missing_field")
     channel = one_of(Channel, channel_name, "channel") if channel_name else None
     login, public = optional(Login, wanted.get("login")), optional(PublicId, public_id)
     if kind is Kind.CHANNEL_LOGIN:
         if channel is None:
-            raise InvalidValue("channel", "is required for a channel login")
+            raise InvalidValue("channel", "is required for a channel login", "missing_field")
         login = login or Login(new_public_id(kind, mode))
     elif login is None:
         public = public or PublicId(new_public_id(kind, mode))
@@ -267,14 +267,14 @@ def _preset(name: str | None) -> Preset | None:
     for preset in PRESETS:
         if preset == name:
             return preset
-    raise InvalidValue("preset", f"is not one of {', '.join(PRESETS)}")
+    raise InvalidValue("preset", f"is not one of {', '.join(PRESETS)}", "invalid_choice")
 
 
 def _secret(digests: DigestKeys, kind: Kind, mode: Mode, login: str, chosen: str | None) -> IssuedSecret:
     if chosen is None:
         return digests.issue(kind, mode)
     if kind is not Kind.CHANNEL_LOGIN:  # said before any work is spent on hashing it
-        raise InvalidValue("secret", "only a channel login may have a chosen secret")
+        raise InvalidValue("secret", "only a channel login may have a chosen secret", "contradiction")
     return choose_password(chosen, about=(login,) if login else ())
 
 

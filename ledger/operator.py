@@ -111,5 +111,5 @@ def _refuse_removed(state: Operator) -> None:
 
 def _sorted(roles: frozenset[Role]) -> tuple[Role, ...]:
     if not roles:
-        raise InvalidValue("roles", "must name at least one role")
+        raise InvalidValue("roles", "must name at least one role", "invalid_length")
     return tuple(sorted(roles))

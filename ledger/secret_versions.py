@@ -61,7 +61,8 @@ def overlap_end(versions: tuple[SecretVersion, ...], at: datetime, overlap: time
     without an overlap a rotation is always possible, as after a compromise it must be.
     """
     if not timedelta(0) <= overlap <= OVERLAP_MAX:
-        raise InvalidValue("overlap_seconds", f"must lie between 0 and {int(OVERLAP_MAX.total_seconds())}")
+        reason = f"must lie between 0 and {int(OVERLAP_MAX.total_seconds())}"
+        raise InvalidValue("overlap_seconds", reason, "out_of_range")
     if overlap and len(live(versions, at)) >= LIVE_MAX:
         raise TwoSecretsLive("two secrets are live: end the overlap first, or rotate without one")
     return at + overlap

@@ -177,18 +177,18 @@ def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
     composition rules), and `QueueFull` where too many are being hashed already.
     """
     if len(password) < PASSWORD_CHARS_MIN:
-        raise InvalidValue("secret", f"is shorter than {PASSWORD_CHARS_MIN} characters")
+        raise InvalidValue("secret", f"is shorter than {PASSWORD_CHARS_MIN} characters", "invalid_length")
     if len(_bytes(password)) > PASSWORD_BYTES_MAX:
-        raise InvalidValue("secret", f"is longer than {PASSWORD_BYTES_MAX} bytes")
+        raise InvalidValue("secret", f"is longer than {PASSWORD_BYTES_MAX} bytes", "invalid_length")
     if not password.isprintable():
-        raise InvalidValue("secret", "holds control or invisible characters")
+        raise InvalidValue("secret", "holds control or invisible characters", "forbidden_characters")
     if claims_our_format(password):
         raise InvalidValue("secret", "begins with kl_, which marks generated secrets")
     # The estimate reads the first 72 characters: its cost grows with the length, and what follows only adds strength.
     estimate = zxcvbn(password[:72], user_inputs=list(about))
     if estimate["score"] < 3:  # of 4: "safely unguessable, moderate protection from offline guessing"
         why = estimate["feedback"]["warning"] or "it follows a common pattern"
-        raise InvalidValue("secret", f"is easily guessed: {why.rstrip('.').lower()}")
+        raise InvalidValue("secret", f"is easily guessed: {why.rstrip('.').lower()}", "weak_password")
     with _argon2_slot():
         password_hash = _ARGON2.hash(_as_typed(password))
     return IssuedSecret(password, StoredSecret(1, ARGON2ID, "", ""), password_hash)

@@ -127,7 +127,7 @@ def one_of(enum: type[ANY_ENUM], value: str, field: str) -> ANY_ENUM:
         return enum(value)
     except ValueError:
         allowed = ", ".join(enum)
-        raise InvalidValue(field, f"is not one of {allowed}") from None
+        raise InvalidValue(field, f"is not one of {allowed}", "invalid_choice") from None
 
 
 # What has no glyph can forge a log line, turn a name around on a page, or hide in it, so no text of ours holds it:
@@ -158,13 +158,13 @@ class _Text(str):
         text = unicodedata.normalize("NFC", value.strip())
         field = field or cls.FIELD
         if cls.CHARS_MIN and all(c.isspace() or c in _BLANK for c in text):
-            raise InvalidValue(field, "must not be empty")
+            raise InvalidValue(field, "must not be empty", "invalid_length")
         if len(text) < cls.CHARS_MIN:
-            raise InvalidValue(field, f"is shorter than {cls.CHARS_MIN} characters")
+            raise InvalidValue(field, f"is shorter than {cls.CHARS_MIN} characters", "invalid_length")
         if len(text) > cls.CHARS_MAX:
-            raise InvalidValue(field, f"is longer than {cls.CHARS_MAX} characters")
+            raise InvalidValue(field, f"is longer than {cls.CHARS_MAX} characters", "invalid_length")
         if cls.FORBIDDEN.search(text):
-            raise InvalidValue(field, "holds control or invisible characters")
+            raise InvalidValue(field, "holds control or invisible characters", "forbidden_characters")
         cls.check(text, field)
         return super().__new__(cls, text)
 
@@ -250,7 +250,7 @@ class EmailAddress(_Text):
             or domain.rpartition(".")[2].isdigit()  # an IP address; no top-level domain is a number (RFC 3696)
             or not all(c.isascii() or unicodedata.category(c)[0] in "LMN" for c in text)
         ):
-            raise InvalidValue(field, "is not a valid email address")
+            raise InvalidValue(field, "is not a valid email address", "invalid_email")
 
 
 class Scope(_Text):
@@ -265,7 +265,7 @@ class Scope(_Text):
     @classmethod
     def check(cls, text: str, field: str) -> None:
         if not cls._SHAPE.fullmatch(text):
-            raise InvalidValue(field, "is not of the form entity:action")
+            raise InvalidValue(field, "is not of the form entity:action", "invalid_scope")
 
 
 class Login(_Text):
@@ -281,7 +281,8 @@ class Login(_Text):
     @classmethod
     def check(cls, text: str, field: str) -> None:
         if not cls._SHAPE.fullmatch(text):
-            raise InvalidValue(field, "may hold letters, digits and . _ - @ + only, and starts with a letter or digit")
+            reason = "may hold letters, digits and . _ - @ + only, and starts with a letter or digit"
+            raise InvalidValue(field, reason, "invalid_login")
 
 
 class PublicId(_Text):
@@ -297,7 +298,7 @@ class PublicId(_Text):
     @classmethod
     def check(cls, text: str, field: str) -> None:
         if not cls._SHAPE.fullmatch(text):
-            raise InvalidValue(field, "may hold printable ASCII without spaces only")
+            raise InvalidValue(field, "may hold printable ASCII without spaces only", "forbidden_characters")
 
 
 AnyNetwork = IPv4Network | IPv6Network
@@ -316,15 +317,16 @@ class Network(str):
     def __new__(cls, value: str, field: str = "allowlist") -> Self:
         text = value.strip()
         if "%" in text:
-            raise InvalidValue(field, "an address with a zone means something on one machine only")
+            raise InvalidValue(field, "an address with a zone means something on one machine only", "invalid_network")
         try:
             network = ip_network(text)
         except ValueError:
             try:
                 loose = ip_network(text, strict=False)
             except ValueError:
-                raise InvalidValue(field, "is not an IP address or a network in CIDR form") from None
-            raise InvalidValue(field, f"has host bits set: did you mean {loose}?") from None
+                reason = "is not an IP address or a network in CIDR form"
+                raise InvalidValue(field, reason, "invalid_network") from None
+            raise InvalidValue(field, f"has host bits set: did you mean {loose}?", "invalid_network") from None
         return super().__new__(cls, str(unmapped_network(network)))
 
 
@@ -347,9 +349,9 @@ def parse_address(value: str, field: str = "client_ip") -> AnyAddress:
     try:
         address = ip_address(value.strip())
     except ValueError:
-        raise InvalidValue(field, "is not an IP address") from None
+        raise InvalidValue(field, "is not an IP address", "invalid_address") from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise InvalidValue(field, "an address with a zone means something on one machine only")
+        raise InvalidValue(field, "an address with a zone means something on one machine only", "invalid_address")
     return unmapped_address(address)
 
 
@@ -357,7 +359,7 @@ def networks(values: Iterable[str]) -> tuple[Network, ...]:
     """An allowlist: distinct networks in the order given. The empty one allows every address."""
     found = dict.fromkeys(Network(value, f"allowlist.{index}") for index, value in enumerate(values))
     if len(found) > NETWORKS_MAX:
-        raise InvalidValue("allowlist", f"holds more than {NETWORKS_MAX} networks")
+        raise InvalidValue("allowlist", f"holds more than {NETWORKS_MAX} networks", "invalid_length")
     return tuple(found)
 
 
@@ -365,19 +367,19 @@ def scopes(values: Iterable[str]) -> tuple[Scope, ...]:
     """Distinct scopes, sorted, so that equal grants are equal bytes."""
     found = {Scope(value, f"scopes.{index}") for index, value in enumerate(values)}
     if len(found) > SCOPES_MAX:
-        raise InvalidValue("scopes", f"holds more than {SCOPES_MAX} scopes")
+        raise InvalidValue("scopes", f"holds more than {SCOPES_MAX} scopes", "invalid_length")
     return tuple(sorted(found))
 
 
 def labels(values: Mapping[str, str]) -> dict[str, str]:
     """Free key-value pairs for people's own bookkeeping, sorted by key."""
     if len(values) > LABELS_MAX:
-        raise InvalidValue("labels", f"holds more than {LABELS_MAX} labels")
+        raise InvalidValue("labels", f"holds more than {LABELS_MAX} labels", "invalid_length")
     checked: dict[str, str] = {}
     for key, value in values.items():
         name = LabelKey(key, "labels")
         if name in checked:
-            raise InvalidValue(f"labels.{name}", "is there twice")
+            raise InvalidValue(f"labels.{name}", "is there twice", "duplicate_field")
         checked[name] = LabelValue(value, f"labels.{name}")
     return dict(sorted(checked.items()))
 
@@ -385,20 +387,20 @@ def labels(values: Mapping[str, str]) -> dict[str, str]:
 def utc(value: datetime, field: str) -> datetime:
     """The moment in UTC; a time without a zone is refused, as it names a different moment in every place."""
     if value.tzinfo is None:
-        raise InvalidValue(field, "has no time zone: end it in Z or an offset")
+        raise InvalidValue(field, "has no time zone: end it in Z or an offset", "invalid_time")
     try:
         return value.astimezone(UTC)
     except OverflowError:  # the first or the last hours of the calendar, elsewhere
-        raise InvalidValue(field, "lies outside the calendar") from None
+        raise InvalidValue(field, "lies outside the calendar", "invalid_time") from None
 
 
 def in_the_future(value: datetime, now: datetime, field: str, at_most: timedelta = EXPIRY_MAX) -> datetime:
     """The moment in UTC, later than `now` and at most `at_most` after it."""
     moment = utc(value, field)
     if moment <= now:
-        raise InvalidValue(field, "lies in the past")
+        raise InvalidValue(field, "lies in the past", "past_time")
     if moment - now > at_most:
-        raise InvalidValue(field, f"lies more than {at_most.days} days ahead")
+        raise InvalidValue(field, f"lies more than {at_most.days} days ahead", "invalid_time")
     return moment
 
 

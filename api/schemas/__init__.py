@@ -6,6 +6,11 @@ Answers are written from rows; their schemas document them.
 
 from marshmallow import RAISE, Schema, fields, validate
 
+from ledger.values import REASON_CHARS_MAX
+from projections.pages import CURSOR_CHARS_MAX, LIMIT_DEFAULT, LIMIT_MAX
+
+VERSION_MAX = 2**31 - 1  # no thing ever has as many versions; a larger number is a mistake
+
 
 class Strict(Schema):
     """A body or a query in which every unknown field is refused."""
@@ -20,7 +25,7 @@ class Why(Strict):
     """The part of every command that says why."""
 
     reason = fields.String(
-        validate=validate.Length(max=1000),
+        validate=validate.Length(max=REASON_CHARS_MAX),
         metadata={"description": "Why this is done, in your words; it stays in the history.", "example": "INC-1234"},
     )
 
@@ -39,9 +44,14 @@ class PaginationSchema(Schema):
 class PageQuery(Strict):
     """How lists are paged."""
 
-    cursor = fields.String(validate=validate.Length(max=1000), metadata={"description": "From the page before."})
+    cursor = fields.String(
+        validate=validate.Length(max=CURSOR_CHARS_MAX),
+        metadata={"description": "Where to go on: from the page before."},
+    )
     limit = fields.Integer(
-        load_default=50, validate=validate.Range(min=1, max=200), metadata={"description": "Entries a page."}
+        load_default=LIMIT_DEFAULT,
+        validate=validate.Range(min=1, max=LIMIT_MAX),
+        metadata={"description": "Entries a page."},
     )
 
 
@@ -62,4 +72,7 @@ class ProblemSchema(Schema):
     detail = fields.String(required=True)
     code = fields.String(required=True, metadata={"description": "Stable; tell errors apart by it."})
     request_id = fields.String(required=True)
-    errors = fields.List(fields.Nested(FailedFieldSchema))
+    errors = fields.List(fields.Nested(FailedFieldSchema), metadata={"description": "The fields that were refused."})
+    resource_id = fields.UUID(
+        metadata={"description": "With `idempotency_answer_expired`: what the request was about."}
+    )

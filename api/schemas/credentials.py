@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import PageQuery, PaginationSchema, Strict, Why
+from api.schemas import VERSION_MAX, PageQuery, PaginationSchema, Strict, Why
 from ledger.catalogue import PRESETS
 from ledger.values import (
     DESCRIPTION_CHARS_MAX,
@@ -197,36 +197,10 @@ class CredentialQuery(PageQuery):
     expiring_before = fields.AwareDateTime()
 
 
-class HistoryQuery(PageQuery):
-    """Which part of a history."""
-
-    up_to_version = fields.Integer(validate=validate.Range(min=1))
-
-
-class HistoryEntry(Schema):
-    """One thing that happened."""
-
-    version = fields.Integer(required=True)
-    position = fields.Integer(required=True)
-    topic = fields.String(required=True, metadata={"example": "credential.rotated"})
-    at = fields.DateTime(required=True)
-    actor = fields.String(required=True)
-    via = fields.String(required=True)
-    reason = fields.String(required=True)
-    request_id = fields.String(required=True)
-    address = fields.String(required=True)
-    data = fields.Dict(required=True, metadata={"description": "The event's own fields; never a secret or digest."})
-
-
-class HistoryPage(Schema):
-    """A page of a history, oldest first."""
-
-    data = fields.List(fields.Nested(HistoryEntry), required=True)
-    pagination = fields.Nested(PaginationSchema, required=True)
-
-
 class AsOfQuery(Strict):
-    """A moment or a version of the past."""
+    """A moment or a version of the past; the present where neither is given."""
 
-    as_of = fields.AwareDateTime(metadata={"description": "The state at this time."})
-    version = fields.Integer(validate=validate.Range(min=1), metadata={"description": "The state at this version."})
+    as_of = fields.AwareDateTime(metadata={"description": "As it was at this time."})
+    version = fields.Integer(
+        validate=validate.Range(min=1, max=VERSION_MAX), metadata={"description": "As it was at this version."}
+    )

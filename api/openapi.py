@@ -1,0 +1,191 @@
+"""The OpenAPI document: what the blueprints say of themselves, completed with what holds for every operation alike.
+
+Each rule is written once, here, so that no operation can forget it: who may be refused and how, what the parameters in
+a path are, which headers come with every answer.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from flask_smorest import Api
+
+from api.problems import MEDIA_TYPE
+
+Document = dict[str, Any]
+
+DESCRIPTION = """
+Issues and manages API credentials, answers whether a presented secret is good, and keeps every action as an immutable
+event.
+
+Every error is an `application/problem+json` (RFC 9457) with a stable `code`. Send `Idempotency-Key` with a command to
+be able to retry it: the first answer comes again, and nothing is done twice. `If-Match` takes the `ETag` you last read.
+The `Keyledger-Position` of a command's answer can be sent as `Keyledger-At-Least` with a list, to read your own write.
+"""
+
+OPTIONS: Document = {
+    "info": {
+        "description": DESCRIPTION,
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        "contact": {"name": "Whoever runs this installation"},
+    },
+    "servers": [{"url": "/", "description": "This installation"}],
+    "security": [{"operatorToken": []}],
+}
+
+CONFIG: Document = {
+    "API_TITLE": "Keyledger",
+    "API_VERSION": version("keyledger"),
+    "OPENAPI_VERSION": "3.1.0",
+    "API_SPEC_OPTIONS": OPTIONS,
+}
+
+SECURITY_SCHEMES: Document = {
+    "operatorToken": {"type": "http", "scheme": "bearer", "description": "An operator's token, `kl_operator_...`."},
+    "gatewayToken": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Gateway-Token",
+        "description": "The token of an operator with the role `verifier`.",
+    },
+}
+
+_IF_MATCH = {
+    "name": "If-Match",
+    "schema": {"type": "string", "maxLength": 1_000},
+    "example": '"3"',
+}
+# Parameters that several operations share, by the names under which views refer to them.
+PARAMETERS: Document = {
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "description": "A fresh value for each command, the same for its retries. The first answer comes again for ten "
+        "minutes, its secret included; after that, for a day, `idempotency_answer_expired` names what it was about.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        "example": "6f3ae6b6-0b0e-4d0c-8a3c-4a3d6c1f7a52",
+    },
+    "If-Match": _IF_MATCH
+    | {"description": "The `ETag` last read, to be refused with 412 where something changed since; `*` for any."},
+    "If-Match-Required": _IF_MATCH
+    | {
+        "description": "The `ETag` last read: 412 where something changed since, 428 without the header; `*` for any. "
+        "(That it must be there is not marked as required, so that 428 is what a request without it gets.)"
+    },
+    "Keyledger-At-Least": {
+        "name": "Keyledger-At-Least",
+        "description": "The `Keyledger-Position` of a command's answer: the list waits until it holds that command.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        "example": "1234",
+    },
+}
+
+PATH_PARAMETERS = {
+    "organisation_id": "The organisation's id.",
+    "credential_id": "The credential's id.",
+    "operator_id": "The operator's id.",
+}
+
+HEADERS: Document = {
+    "ETag": {"description": "The thing's version, for If-Match.", "schema": {"type": "string"}, "example": '"3"'},
+    "Location": {"description": "Where it can be read.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Keyledger-Position": {
+        "description": "Where the command stands in the log, for Keyledger-At-Least.",
+        "schema": {"type": "integer"},
+        "example": 1234,
+    },
+    "Idempotency-Replayed": {
+        "description": "`true` where the answer is a kept one; absent otherwise.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "X-Request-Id": {
+        "description": "The request's id: yours where you sent one, and in every log line and event that came of it.",
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string"}, "example": "Bearer"},
+}
+
+# What each refusal means, whatever the operation; the problem's `code` tells more.
+REFUSALS = {
+    400: "The request cannot be read.",
+    401: "No token, or one that is not good.",
+    403: "The operator's role or grants do not allow this.",
+    404: "No such thing, or one of another organisation.",
+    409: "The state of the thing forbids this, or an Idempotency-Key's answer is gone.",
+    412: "The thing changed since the version in If-Match.",
+    413: "The body is larger than this installation reads.",
+    415: "The body is not application/json.",
+    422: "A field is wrong: `errors` names each.",
+    428: "If-Match is missing.",
+    503: "The service cannot answer now: nothing is wrong with the request.",
+}
+_HEADERS_OF_REFUSALS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+
+
+def prepare(api: Api) -> None:
+    """Register what views refer to by name. Before the blueprints are registered."""
+    components = api.spec.components
+    for name, scheme in SECURITY_SCHEMES.items():
+        components.security_scheme(name, scheme)
+    for name, parameter in PARAMETERS.items():
+        components.parameter(name, "header", parameter)
+    for name, header in HEADERS.items():
+        components.header(name, header)
+
+
+def document(api: Api) -> Document:
+    """The whole document. After the blueprints were registered."""
+    whole: Document = api.spec.to_dict()
+    whole["components"]["responses"] = {_name(status): _refusal(status) for status in REFUSALS}
+    for path, item in whole["paths"].items():
+        for parameter in item.get("parameters", ()):
+            parameter["description"] = PATH_PARAMETERS[parameter["name"]]
+        for method, operation in operations(item):
+            _complete(path, method, operation, signed_in=operation.get("security", whole["security"]) != [])
+    return whole
+
+
+def operations(item: Document) -> Iterator[tuple[str, Document]]:
+    """The operations of a path, by method."""
+    return ((method, operation) for method, operation in item.items() if method != "parameters")
+
+
+def _complete(path: str, method: str, operation: Document, *, signed_in: bool) -> None:
+    operation.setdefault("description", operation["summary"])  # where the summary says it all
+    responses = operation["responses"]
+    for status in _refusals(path, method, operation, signed_in=signed_in):
+        responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(status)}"})
+    operation["responses"] = dict(sorted(responses.items()))
+    for response in responses.values():
+        if "$ref" not in response:
+            response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
+
+
+def _refusals(path: str, method: str, operation: Document, *, signed_in: bool) -> set[int]:
+    """By what an operation is, how it can be refused."""
+    refusals = set()
+    if signed_in:
+        refusals |= {401, 403, 422, 503}
+    if "{" in path:
+        refusals.add(404)
+    if "requestBody" in operation:
+        refusals |= {400, 404, 413, 415, 422}
+    if any("/Idempotency-Key" in p.get("$ref", "") for p in operation.get("parameters", ())):
+        refusals |= {409, 412}
+    if method in ("put", "patch"):
+        refusals.add(428)
+    return refusals
+
+
+def _name(status: int) -> str:
+    return HTTPStatus(status).name
+
+
+def _refusal(status: int) -> Document:
+    headers = ("X-Request-Id", *_HEADERS_OF_REFUSALS.get(status, ()))
+    return {
+        "description": REFUSALS[status],
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
