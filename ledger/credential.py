@@ -7,6 +7,7 @@ declared as claims (`claims_of`, `releases_of`); the store enforces them in the 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from ledger.commands import (
@@ -63,7 +64,10 @@ from ledger.values import (
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential as its events left it. `public_id` is the login for a channel login. Times are UTC."""
+    """A credential as its events left it. `public_id` is the login for a channel login. Times are UTC.
+
+    `changed_at` is when the newest event happened by the clock of whoever recorded it, and never goes back.
+    """
 
     id: UUID
     organisation_id: UUID
@@ -93,6 +97,7 @@ class Credential:
     supersedes: UUID | None
     imported_from: str
     version: int
+    changed_at: datetime
 
     def status(self, at: datetime) -> Status:
         """What the credential is at that moment; of several that apply, the one hardest to undo."""
@@ -107,35 +112,35 @@ class Credential:
 
 def evolve(state: Credential | None, recorded: Recorded) -> Credential:
     """The state after one more event."""
-    event, version = recorded.event, recorded.aggregate_version
-    at = event.context.at
+    event, at = recorded.event, recorded.event.context.at
     if isinstance(event, CredentialCreated):
         return _created(recorded, event)
     if state is None:
         raise TypeError(f"a credential's history cannot begin with {type(event).__name__}")
+    moved_on: dict[str, Any] = {"version": recorded.aggregate_version, "changed_at": max(state.changed_at, at)}
     match event:
         case CredentialScopesFixed():
-            return replace(state, scopes=event.scopes, catalogue_version=event.catalogue_version, version=version)
+            return replace(state, scopes=event.scopes, catalogue_version=event.catalogue_version, **moved_on)
         case CredentialWhitelisted():
-            return replace(state, networks=event.networks, version=version)
+            return replace(state, networks=event.networks, **moved_on)
         case CredentialRotated():
             secrets = add_version(state.secrets, event.secret, event.password_hash, at, event.previous_expires_at)
-            return replace(state, secrets=secrets, rotated_at=at, version=version)
+            return replace(state, secrets=secrets, rotated_at=at, **moved_on)
         case CredentialOverlapEnded():
             older = tuple(s for s in state.secrets if s.version <= event.retired_version)
             newer = state.secrets[len(older) :]
-            return replace(state, secrets=retire(older, at) + newer, version=version)
+            return replace(state, secrets=retire(older, at) + newer, **moved_on)
         case CredentialRevoked():
             return replace(
                 state,
                 revoked_at=event.effective_at,
                 revocation_reason=event.revocation_reason,
-                version=version,
+                **moved_on,
             )
         case CredentialSuspended():
-            return replace(state, suspended_at=at, version=version)
+            return replace(state, suspended_at=at, **moved_on)
         case CredentialResumed():
-            return replace(state, suspended_at=None, version=version)
+            return replace(state, suspended_at=None, **moved_on)
         case CredentialDescribed():
             return replace(
                 state,
@@ -143,10 +148,10 @@ def evolve(state: Credential | None, recorded: Recorded) -> Credential:
                 description=event.description,
                 contact_email=event.contact_email,
                 labels=event.labels,
-                version=version,
+                **moved_on,
             )
         case CredentialErased():
-            return _erased(state, at, version)
+            return replace(_without_personal_data(state), erased_at=at, **moved_on)
     raise TypeError(f"a credential has no branch for {type(event).__name__}")
 
 
@@ -180,19 +185,18 @@ def _created(recorded: Recorded, event: CredentialCreated) -> Credential:
         supersedes=event.supersedes,
         imported_from=event.imported_from,
         version=recorded.aggregate_version,
+        changed_at=event.context.at,
     )
 
 
-def _erased(state: Credential, at: datetime, version: int) -> Credential:
-    """The state without what was personal; a history whose data key is destroyed folds to the same."""
+def _without_personal_data(state: Credential) -> Credential:
+    """What is left of an erased one; a history whose data key is destroyed folds to the same."""
     return replace(
         state,
         public_id="" if state.kind is Kind.CHANNEL_LOGIN else state.public_id,
         contact_email="",
         networks=(),
         secrets=tuple(replace(s, password_hash="") for s in state.secrets),
-        erased_at=at,
-        version=version,
     )
 
 

@@ -57,7 +57,16 @@ class Candidate:
     algorithm: str
     digest: str
     password_hash: str = field(repr=False)
-    secret_expires_at: datetime | None = None
+    secret_expires_at: datetime | None
+    changed_at: datetime
+
+    def moment(self, asked_at: datetime) -> datetime:
+        """When the question is decided: now, but never before what was recorded last.
+
+        So a revocation that was acknowledged holds at once, even where the clock of whoever verifies runs behind the
+        clock of whoever revoked.
+        """
+        return max(asked_at, self.changed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,9 @@ def _matching(question: Question, candidates: Sequence[Candidate]) -> Candidate 
     if login_of(question) is None:
         return None
     chosen: list[Candidate | None] = [
-        c for c in theirs if c.algorithm == ARGON2ID and c.password_hash and not _past(c.secret_expires_at, question.at)
+        c
+        for c in theirs
+        if c.algorithm == ARGON2ID and c.password_hash and not _past(c.secret_expires_at, c.moment(question.at))
     ]
     chosen += [None] * (LIVE_MAX - len(chosen))
     for maybe in chosen:
@@ -151,8 +162,8 @@ def _identified(question: Question, found: Candidate) -> bool:
 
 
 def _code(question: Question, c: Candidate) -> Code:
-    at = question.at
-    if c.revoked_at is not None and c.revoked_at <= at:
+    at = c.moment(question.at)
+    if _past(c.revoked_at, at):
         return Code.REVOKED
     if _past(c.expires_at, at) or _past(c.secret_expires_at, at):
         return Code.EXPIRED

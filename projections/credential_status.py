@@ -50,6 +50,7 @@ STATUS = InlineTable(
         "supersedes",
         "imported_from",
         "version",
+        "changed_at",
     ),
 )
 
@@ -100,6 +101,7 @@ def status_row(credential: Credential) -> Row:
         "supersedes": c.supersedes,
         "imported_from": c.imported_from,
         "version": c.version,
+        "changed_at": c.changed_at,
     }
 
 
@@ -156,7 +158,7 @@ class Caller:
 _CANDIDATE = (
     "c.credential_id, c.organisation_id, c.account_id, c.application_id, c.kind, c.public_id, c.mode, c.environment, "
     "c.channel, c.scopes, c.allowlist, c.expires_at, c.suspended_at, c.revoked_at, "
-    "s.version, s.algorithm, s.digest, s.password_hash, s.expires_at"
+    "s.version, s.algorithm, s.digest, s.password_hash, s.expires_at, c.changed_at"
 )
 _BY_DIGEST = (
     f"SELECT {_CANDIDATE} FROM credential_secret s JOIN credential_status c USING (credential_id) "  # noqa: S608

@@ -47,6 +47,8 @@ def candidate(**changes: Any) -> Candidate:
         "algorithm": SECRET.stored.algorithm,
         "digest": SECRET.stored.digest,
         "password_hash": "",
+        "secret_expires_at": None,
+        "changed_at": NOW - timedelta(days=365),
         **changes,
     }
     return Candidate(**given)
@@ -143,6 +145,13 @@ def test_what_ends_at_a_moment_ends_exactly_then_without_any_timer(
     just_before = NOW - timedelta(microseconds=1)
     assert decide(question(at=just_before), [candidate(**changes)]).code is before
     assert decide(question(at=NOW), [candidate(**changes)]).code is after
+
+
+def test_what_was_recorded_holds_at_once_where_the_verifiers_clock_runs_behind() -> None:
+    ahead = NOW + timedelta(seconds=30)
+    assert decide(question(at=NOW), [candidate(revoked_at=ahead, changed_at=ahead)]).code is Code.REVOKED
+    assert decide(question(at=NOW), [candidate(secret_expires_at=ahead, changed_at=ahead)]).code is Code.EXPIRED
+    assert decide(question(at=NOW), [candidate(revoked_at=ahead)]).code is Code.VALID  # set for a coming time
 
 
 # --- what cannot be told apart ---------------------------------------------------------------------------------------

@@ -136,7 +136,8 @@ CREATE TABLE credential_status (
     erased_at timestamptz,
     supersedes uuid,
     imported_from text NOT NULL,
-    version bigint NOT NULL
+    version bigint NOT NULL,
+    changed_at timestamptz NOT NULL
 ) WITH (fillfactor = 85);
 CREATE UNIQUE INDEX credential_status_login ON credential_status (channel, lower(public_id))
     WHERE kind = 'channel_login' AND public_id <> '';

@@ -7,11 +7,11 @@ CREATE TABLE credential_list (
     organisation_id uuid NOT NULL,
     account_id uuid,
     application_id uuid,
-    kind text NOT NULL,
+    kind text COLLATE "C" NOT NULL,  -- words of ours: compared as bytes, their indexes are built in half the time
     public_id text NOT NULL,
-    mode text NOT NULL,
-    environment text,
-    channel text,
+    mode text COLLATE "C" NOT NULL,
+    environment text COLLATE "C",
+    channel text COLLATE "C",
     name text NOT NULL,
     description text NOT NULL,
     contact_email text NOT NULL,
@@ -31,6 +31,7 @@ CREATE TABLE credential_list (
     supersedes uuid,
     imported_from text NOT NULL,
     version bigint NOT NULL,
+    changed_at timestamptz NOT NULL,
     -- The sooner of revocation and expiry, or infinity: a status is a comparison with now, so none is stored.
     over_at timestamptz NOT NULL,
     secret_set_at timestamptz NOT NULL,
