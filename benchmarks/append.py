@@ -1,8 +1,8 @@
-"""Appending one small event a command: the ledger's recorder, the eventsourcing library's own, and pgbench's plain insert.
+"""Appending one small event a command: the ledger's recorder, the library's own, and pgbench's plain insert.
 
-All three write to the same PostgreSQL in turns of a few seconds, so that what else the machine does falls on each alike;
-only ratios within one run mean anything. The plain insert goes to a table with the ledger's columns and indexes, from
-pgbench's own C client with prepared statements: it is the limit, not a peer.
+All three write to the same PostgreSQL in turns of a few seconds, so that what else the machine does falls on each
+alike; only ratios within one run mean anything. The plain insert goes to a table with the ledger's columns and indexes,
+from pgbench's own C client with prepared statements: it is the limit, not a peer.
 """
 
 import re
@@ -202,7 +202,7 @@ def _schema(conninfo: str, name: str) -> Iterator[None]:
     def run(statement: str) -> None:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute("SET client_min_messages TO warning")
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))  # type: ignore[arg-type]  # literals
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
     run("DROP SCHEMA IF EXISTS {} CASCADE")
     run("CREATE SCHEMA {}")

@@ -5,7 +5,7 @@ One transaction carries the commands of many callers. It locks the head row firs
 versions, names and idempotency keys are taken, leaves out just the commands that lost, and inserts the rest with
 positions counted on from the head. The library's own path takes an exclusive table lock and a sequence, which leaves
 gaps and commits one command at a time; its `insert_events` leads here, so that its readers, its interface and its own
-tests hold for this recorder too. docs/decisions/0002 tells why it is so.
+tests hold for this recorder too. docs/decisions/0004 tells why it is so.
 """
 
 import logging
