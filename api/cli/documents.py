@@ -17,6 +17,7 @@ Document = dict[str, Any]
 Row = Mapping[str, Any]
 
 # What verifies a secret is nobody's to read, although no secret can be had from it.
+_UNSAID = frozenset({"credential_id", "catalogue_version", "last_used", "changed_at"})
 _WITHHELD = frozenset({"context", "password_hash"})
 
 
@@ -43,7 +44,7 @@ def operator_document(row: Row) -> Document:
 
 def credential_document(row: Row, at: datetime, rotation_days: int) -> Document:
     """A credential as it is at a moment; of its secrets the hints."""
-    shown = {key: value for key, value in row.items() if key not in ("credential_id", "catalogue_version", "last_used")}
+    shown = {key: value for key, value in row.items() if key not in _UNSAID}
     secrets = [_secret(secret, row.get("last_used") or {}) for secret in row["secrets"]]
     status = row_status(row, at)
     due_at = (row["rotated_at"] or row["created_at"]) + timedelta(days=rotation_days)
