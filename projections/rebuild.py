@@ -6,11 +6,13 @@ the log's head, so that nobody writes for some milliseconds, applies the last ev
 old view or the new one, whole. A rebuild that dies leaves tables that the next one of that view removes.
 """
 
+import gc
 import queue
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,12 +36,14 @@ from projections.view import EventView, Rows, View, rows_after, write
 SUFFIX = "__rebuild"
 CHUNK_ROWS = 2_000  # some megabytes of lines: enough for a COPY to be worth its statement
 CHUNKS_WAITING_MAX = 4  # bounds the memory where folding is faster than copying
-MAINTENANCE_MEMORY = "256MB"  # sorts an index of some million rows without a file
+MAINTENANCE_MEMORY = "128MB"  # sorts an index of a million rows without a file
+INDEXES_AT_ONCE = 2  # a small machine's cores; more would take them from those who are served
 # Shorter than PostgreSQL's deadlock_timeout of a second: where the swap and a reader wait for each other, the swap
 # gives way and tries again. It is also the longest that a try keeps writers waiting for a reader.
 SWAP_LOCK_TIMEOUT_MS = 250
 SWAP_ATTEMPTS_MAX = 100
 SWAP_PAUSE_SECONDS = 0.5
+GARBAGE_OBJECTS = 50_000  # some ten megabytes, were they all in cycles
 PROGRESS_SECONDS = 0.1  # as often as a progress bar is worth drawing
 
 Progress = Callable[[int, int], None]
@@ -64,11 +68,9 @@ def rebuild(log: EventLog, view_name: str, progress: Progress | None = None) -> 
     with unavailable_as_such(), log.datastore.connect() as connection, _alone(log, connection, view):
         # Bounded by the log's length, not by a request's patience.
         connection.execute("SET statement_timeout TO 0")
-        connection.execute(f"SET maintenance_work_mem TO '{MAINTENANCE_MEMORY}'")
         shadows = [_create_shadow(connection, table) for table in view.tables]
         position = _fill(log, view, shadows, progress or (lambda *_: None))
-        for shadow in shadows:
-            _build_indexes(connection, shadow)
+        _build_indexes(log, connection, shadows)
         return _swap(log, connection, view, shadows, position)
 
 
@@ -152,19 +154,36 @@ def _create_shadow(connection: psycopg.Connection[Any], table: InlineTable) -> _
     return shadow
 
 
-def _build_indexes(connection: psycopg.Connection[Any], shadow: _Shadow) -> None:
-    for index in shadow.indexes:
-        name = sql.Identifier(index.name + SUFFIX)
+def _build_indexes(log: EventLog, connection: psycopg.Connection[Any], shadows: Sequence[_Shadow]) -> None:
+    """The indexes, some at a time on connections of their own; then what the planner needs to know."""
+    with ThreadPoolExecutor(INDEXES_AT_ONCE, "rebuild index") as pool:
+        built = [pool.submit(_build_index, log, shadow, index) for shadow in shadows for index in shadow.indexes]
+        for one in built:
+            one.result()
+    for shadow in shadows:
+        for index in shadow.indexes:
+            if index.primary:
+                name = sql.Identifier(index.name + SUFFIX)
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(
+                        shadow.name, name, name
+                    )
+                )
+        connection.execute(sql.SQL("ANALYZE {}").format(shadow.name))
+
+
+def _build_index(log: EventLog, shadow: _Shadow, index: _Index) -> None:
+    with log.datastore.connect() as connection:
+        connection.execute("SET statement_timeout TO 0")
+        connection.execute(f"SET maintenance_work_mem TO '{MAINTENANCE_MEMORY}'")
         connection.execute(
             sql.SQL("CREATE {} INDEX {} ON {} USING {}").format(
-                sql.SQL("UNIQUE" if index.unique else ""), name, shadow.name, sql.SQL(index.definition)
+                sql.SQL("UNIQUE" if index.unique else ""),
+                sql.Identifier(index.name + SUFFIX),
+                shadow.name,
+                sql.SQL(index.definition),
             )
         )
-        if index.primary:
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(shadow.name, name, name)
-            )
-    connection.execute(sql.SQL("ANALYZE {}").format(shadow.name))
 
 
 # --- filling ---------------------------------------------------------------------------------------------------------
@@ -174,7 +193,7 @@ def _fill(log: EventLog, view: View, shadows: Sequence[_Shadow], progress: Progr
     """Copy in the rows of a snapshot of the log; returns its position."""
     lines: dict[InlineTable, list[bytes]] = {shadow.table: [] for shadow in shadows}
     to_line = {shadow.table: line_encoder(shadow.table.columns, shadow.types) for shadow in shadows}
-    with log.snapshot() as snapshot, _copying(log) as copy:
+    with log.snapshot() as snapshot, _copying(log) as copy, _collecting_rarely():
         for rows in _rows(view, snapshot, progress):
             for table, some in rows.items():
                 chunk = lines[table]
@@ -185,6 +204,17 @@ def _fill(log: EventLog, view: View, shadows: Sequence[_Shadow], progress: Progr
         for table, chunk in lines.items():
             copy(table, chunk)
         return snapshot.position
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Folding makes many objects that soon go and no cycles: looking for them each 700 takes an eighth of it."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(GARBAGE_OBJECTS, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
 
 
 def _rows(view: View, snapshot: Snapshot, progress: Progress) -> Iterator[Rows]:
