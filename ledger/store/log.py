@@ -238,8 +238,3 @@ def _unseal_in_place(recorded: Recorded, data_key: DataKey | None) -> None:
     """
     for name, value in _map_personal(recorded, lambda text, place: _unseal(data_key, text, place)).items():
         object.__setattr__(recorded.event, name, value)
-
-
-def placed(recorded: Iterable[Recorded], positions: Positions) -> list[Recorded]:
-    """The same events, now with the positions they were given."""
-    return [replace(r, position=p) for r, p in zip(recorded, positions, strict=True)]
