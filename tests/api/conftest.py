@@ -1,6 +1,6 @@
 """A client of the API on a fresh ledger, signed in as whoever a test needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from api.app import create_app
 from api.wiring import Services
 from ledger.values import Role
+from projections.runner import Projector
 from tests import given
 
 
@@ -85,3 +86,12 @@ def verifier(sign_in: SignIn) -> SignedIn:
 def organisation(services: Services) -> UUID:
     """A registered organisation."""
     return given.an_organisation(services)
+
+
+@pytest.fixture
+def projector(services: Services) -> Iterator[Projector]:
+    """Keeps the lists up with the log, as `keyledger serve` does."""
+    running = Projector(services.log)
+    running.start()
+    yield running
+    running.stop()

@@ -1,0 +1,249 @@
+"""Who may do what: every operation, for every role, in one's own organisation, another one's and all of them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from api.wiring import Services
+from ledger.values import Mode, Role
+from tests import given
+from tests.api.conftest import SignedIn, SignIn
+
+ADMINISTRATORS = {Role.ADMINISTRATOR}
+WRITERS = {Role.ADMINISTRATOR, Role.OPERATOR}
+HISTORIANS = {Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR}
+READERS = {Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER}
+OVERSEERS = {Role.ADMINISTRATOR, Role.AUDITOR}
+
+ORGANISATION = "/v1/organisations/{organisation}"
+CREDENTIALS = f"{ORGANISATION}/credentials"
+CREDENTIAL = f"{CREDENTIALS}/{{credential}}"
+OPERATOR = "/v1/operators/{operator}"
+KEY = {"kind": "api_key", "preset": "read_only"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: who may carry it out in the organisation that it is about, and who for all of them.
+
+    `live` tells that it takes the grant for production where it is about something live; `own_list` that it lists what
+    the caller sees, so that there is nothing of another organisation to ask for.
+    """
+
+    method: str
+    path: str
+    roles: set[Role]
+    body: Any = None
+    live: bool = False
+    own_list: bool = False
+    for_all_only: bool = False
+
+
+OPERATIONS = [
+    Operation("GET", "/v1/organisations", READERS, own_list=True),
+    Operation("POST", "/v1/organisations", ADMINISTRATORS, {"name": "New"}, for_all_only=True),
+    Operation("GET", ORGANISATION, READERS),
+    Operation("PATCH", ORGANISATION, ADMINISTRATORS, {"name": "Renamed"}),
+    Operation("GET", f"{ORGANISATION}/events", HISTORIANS),
+    Operation("GET", CREDENTIALS, READERS),
+    Operation("POST", CREDENTIALS, WRITERS, KEY, live=True),
+    Operation("GET", CREDENTIAL, READERS),
+    Operation("GET", f"{CREDENTIAL}?version=1", HISTORIANS),
+    Operation("GET", f"{CREDENTIAL}/events", HISTORIANS),
+    Operation("PATCH", CREDENTIAL, WRITERS, {"name": "new"}, live=True),
+    Operation("PUT", f"{CREDENTIAL}/allowlist", WRITERS, {"allowlist": ["192.0.2.1"]}, live=True),
+    Operation("POST", f"{CREDENTIAL}/rotate", WRITERS, {"overlap_seconds": 60}, live=True),
+    Operation("POST", f"{CREDENTIAL}/end-overlap", WRITERS, live=True),
+    Operation("POST", f"{CREDENTIAL}/suspend", WRITERS, live=True),
+    Operation("POST", f"{CREDENTIAL}/resume", WRITERS, live=True),
+    Operation("POST", f"{CREDENTIAL}/revoke", WRITERS, live=True),
+    Operation("POST", f"{CREDENTIAL}/erase", WRITERS, live=True),
+    Operation("GET", "/v1/operators", OVERSEERS, own_list=True),
+    Operation("GET", "/v1/operators?organisation_id={organisation}", OVERSEERS),
+    Operation("POST", "/v1/operators", ADMINISTRATORS, {"name": "New", "roles": ["viewer"]}, for_all_only=True),
+    Operation(
+        "POST",
+        "/v1/operators",
+        ADMINISTRATORS,
+        {"name": "New", "roles": ["viewer"], "organisation_id": "{organisation}"},
+    ),
+    Operation(
+        "POST",
+        "/v1/operators",
+        ADMINISTRATORS,
+        {"name": "New", "roles": ["viewer"], "organisation_id": "{organisation}", "production": "{live}"},
+        live=True,
+    ),
+    Operation("GET", OPERATOR, OVERSEERS),
+    Operation("PUT", f"{OPERATOR}/roles", ADMINISTRATORS, {"roles": ["auditor"], "production": "{live}"}),
+    Operation("POST", f"{OPERATOR}/rotate-token", ADMINISTRATORS, live=True),
+    Operation("DELETE", OPERATOR, ADMINISTRATORS),
+]
+
+# What takes no operator's token, or has tests of its own for who may ask.
+ELSEWHERE = {
+    ("POST", "/v1/verify"),
+    ("GET", "/v1/authorize"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/docs/style.css"),
+    ("GET", "/problems/{code}"),
+}
+
+
+def test_every_route_is_in_the_table(app: Flask) -> None:
+    in_the_table = {(o.method, o.path.partition("?")[0]) for o in OPERATIONS} | ELSEWHERE
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(\w+?)(?:_id)?>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert (method, path) in in_the_table, f"{method} {path} is not in the table of who may do what"
+
+
+@dataclass(frozen=True)
+class Things:
+    """What an operation is about, in one mode."""
+
+    organisation: UUID
+    credential: UUID
+    operator: UUID
+    live: bool
+
+    def ask(self, caller: SignedIn, operation: Operation) -> tuple[int, str]:
+        """The status and the problem's code of the operation, carried out by somebody."""
+        body = operation.body
+        if isinstance(body, dict):
+            names = {"{organisation}": str(self.organisation), "{live}": self.live}
+            body = {name: names.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
+            if body.get("kind"):
+                body["mode"] = "live" if self.live else "test"
+        path = operation.path.format(organisation=self.organisation, credential=self.credential, operator=self.operator)
+        headers = {"If-Match": "*"} if operation.method in ("PUT", "PATCH") else {}
+        answer = caller(operation.method, path, body, headers)
+        return answer.status_code, (answer.json or {}).get("code", "")
+
+
+Make = Callable[..., Things]
+
+
+@pytest.fixture
+def make(services: Services) -> Make:
+    """Makes an organisation with a credential and an operator, live or test."""
+
+    def made(live: bool) -> Things:
+        organisation = given.an_organisation(services)
+        credential, _ = given.a_credential(services, organisation, mode=Mode.LIVE if live else Mode.TEST)
+        operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
+        return Things(organisation, credential.id, operator, live)
+
+    return made
+
+
+# Who was let through may still be told that the state of the thing forbids it: what is not suspended cannot be resumed.
+ALLOWED = {200, 201, 409}
+PROBLEMS = {401: "unauthorised", 403: "forbidden", 404: "not_found"}
+
+
+def expected(operation: Operation, role: Role, *, scope: str, production: bool, live: bool) -> int | None:
+    """The status that refuses; None for being let through."""
+    if scope == "another" and not operation.own_list and not operation.for_all_only:
+        return 404
+    if operation.for_all_only and scope != "all":
+        return 403
+    if role not in operation.roles:
+        return 403
+    return 403 if operation.live and live and not production else None
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("scope", ["own", "another", "all"])
+def test_each_role_may_do_what_the_table_says(
+    services: Services, sign_in: SignIn, make: Make, role: Role, scope: str
+) -> None:
+    wrong = []
+    for production in (True, False):
+        for live in (True, False):
+            for operation in OPERATIONS:
+                things = make(live)
+                where = {"own": things.organisation, "all": None}.get(scope)
+                if scope == "another":
+                    where = given.an_organisation(services)
+                caller = sign_in(role, organisation_id=where, production=production)
+                head = services.log.head()
+                status, code = things.ask(caller, operation)
+                refusal = expected(operation, role, scope=scope, production=production, live=live)
+                told = (operation.method, operation.path, production, live, status, code)
+                if refusal is None:
+                    if status not in ALLOWED:
+                        wrong.append(told)
+                elif (status, code) != (refusal, PROBLEMS[refusal]) or services.log.head() != head:
+                    wrong.append(told)
+
+    assert wrong == []
+
+
+def test_without_a_token_nothing_is_told(client: FlaskClient, services: Services, make: Make) -> None:
+    things = make(False)
+    stranger = SignedIn(client, "", things.operator)
+    head = services.log.head()
+
+    assert {things.ask(stranger, operation) for operation in OPERATIONS} == {(401, "unauthorised")}
+    assert services.log.head() == head
+
+
+def test_a_removed_operator_is_a_stranger(administrator: SignedIn, sign_in: SignIn, make: Make) -> None:
+    gone = sign_in(Role.ADMINISTRATOR)
+    assert administrator("DELETE", f"/v1/operators/{gone.operator_id}").status_code == 200
+
+    assert {make(False).ask(gone, operation) for operation in OPERATIONS} == {(401, "unauthorised")}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_everyone_reads_themselves_and_rotates_their_own_token(
+    client: FlaskClient, sign_in: SignIn, organisation: UUID, role: Role
+) -> None:
+    me = sign_in(role, organisation_id=organisation)
+    path = f"/v1/operators/{me.operator_id}"
+
+    assert me("GET", path).json["id"] == str(me.operator_id)
+    rotated = me("POST", f"{path}/rotate-token", {"overlap_seconds": 60})
+    assert SignedIn(client, rotated.json["secret"], me.operator_id)("GET", path).status_code == 200
+    assert me("GET", path).status_code == 200
+    assert me("POST", f"{path}/rotate-token").status_code == 200
+    assert me("GET", path).status_code == 401
+
+
+def test_nobody_gets_the_grant_for_production_through_another_operator(
+    services: Services, sign_in: SignIn, organisation: UUID
+) -> None:
+    without = sign_in(Role.ADMINISTRATOR, organisation_id=organisation, production=False)
+    granted, _ = given.an_operator(services, Role.OPERATOR, organisation_id=organisation, production=True)
+    path = f"/v1/operators/{granted}"
+
+    assert without("POST", f"{path}/rotate-token").json["code"] == "forbidden"
+    kept = without("PUT", f"{path}/roles", {"roles": ["viewer"], "production": True}, {"If-Match": "*"})
+    assert kept.status_code == 200  # it has the grant already: nobody is given anything
+    taken = without("PUT", f"{path}/roles", {"roles": ["viewer"], "production": False}, {"If-Match": "*"})
+    assert taken.status_code == 200
+
+
+def test_what_supersedes_must_be_of_the_same_organisation(
+    services: Services, administrator: SignedIn, organisation: UUID
+) -> None:
+    other, _ = given.a_credential(services, given.an_organisation(services))
+
+    answer = administrator(
+        "POST",
+        f"/v1/organisations/{organisation}/credentials",
+        {"kind": "api_key", "mode": "test", "preset": "read_only", "supersedes": str(other.id)},
+    )
+
+    assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "supersedes")
