@@ -26,6 +26,11 @@ from api.incoming import StrictParser, context, now, services
 from api.organisations import existing as existing_organisation
 from api.schemas import Why
 from api.schemas.credentials import (
+    CREATING,
+    DESCRIBING,
+    RESTRICTING,
+    REVOKING,
+    ROTATING,
     AllowlistIn,
     AsOfQuery,
     CredentialIn,
@@ -131,7 +136,7 @@ class Credentials(MethodView):
         return outgoing.page(map(outgoing.credential, found.rows), found.cursor)
 
     @blueprint.doc(operationId="createCredential", **BEGINNING)
-    @blueprint.arguments(CredentialIn)
+    @blueprint.arguments(CredentialIn, examples=CREATING)
     @blueprint.response(201, CredentialWithSecretOut, headers=CREATED)
     def post(self, body: Body, organisation_id: UUID) -> Response:
         """Create a credential.
@@ -206,7 +211,7 @@ class Credential(MethodView):
         return outgoing.answer(outgoing.credential(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="describeCredential", **COMMAND_ON_A_VERSION)
-    @blueprint.arguments(DescriptionIn)
+    @blueprint.arguments(DescriptionIn, examples=DESCRIBING)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def patch(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Change how a credential is described.
@@ -235,7 +240,7 @@ class Rotation(MethodView):
     """A credential's next secret."""
 
     @blueprint.doc(operationId="rotateCredential", **COMMAND)
-    @blueprint.arguments(RotationIn, required=False)
+    @blueprint.arguments(RotationIn, required=False, examples=ROTATING)
     @blueprint.response(200, CredentialWithSecretOut, headers=WRITTEN)
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Rotate a credential's secret.
@@ -263,7 +268,7 @@ class Allowlist(MethodView):
     """Where a credential may be used from."""
 
     @blueprint.doc(operationId="setAllowlist", **COMMAND_ON_A_VERSION)
-    @blueprint.arguments(AllowlistIn)
+    @blueprint.arguments(AllowlistIn, examples=RESTRICTING)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def put(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Set where a credential may be used from.
@@ -288,7 +293,7 @@ class Revocation(MethodView):
     """The end of a credential."""
 
     @blueprint.doc(operationId="revokeCredential", **COMMAND)
-    @blueprint.arguments(RevocationIn, required=False)
+    @blueprint.arguments(RevocationIn, required=False, examples=REVOKING)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Revoke a credential for good.

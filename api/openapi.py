@@ -80,10 +80,16 @@ PARAMETERS: Document = {
     },
 }
 
-PATH_PARAMETERS = {
+# What a parameter is, where the operation itself does not say it.
+MEANINGS_OF_PARAMETERS = {
     "organisation_id": "The organisation's id.",
     "credential_id": "The credential's id.",
     "operator_id": "The operator's id.",
+    "X-Gateway-Token": "The token of an operator with the role `verifier`.",
+    "mode": "The mode that the credential must have: live or test.",
+    "channel": "The channel that the credential must be good for.",
+    "scopes": "The scopes that the credential must have, separated by spaces or commas.",
+    "api": "The API that the credential's application must be connected to.",
 }
 
 HEADERS: Document = {
@@ -139,9 +145,10 @@ def document(api: Api) -> Document:
     whole: Document = api.spec.to_dict()
     whole["components"]["responses"] = {_name(status): _refusal(status) for status in REFUSALS}
     for path, item in whole["paths"].items():
-        for parameter in item.get("parameters", ()):
-            parameter["description"] = PATH_PARAMETERS[parameter["name"]]
         for method, operation in operations(item):
+            for parameter in [*item.get("parameters", ()), *operation.get("parameters", ())]:
+                if "$ref" not in parameter and "description" not in parameter:
+                    parameter["description"] = MEANINGS_OF_PARAMETERS[parameter["name"]]
             _complete(path, method, operation, signed_in=operation.get("security", whole["security"]) != [])
     return whole
 

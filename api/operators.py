@@ -24,6 +24,7 @@ from api.incoming import StrictParser, context, services
 from api.organisations import existing as existing_organisation
 from api.schemas import Why
 from api.schemas.operators import (
+    ENROLLING,
     OperatorIn,
     OperatorOut,
     OperatorPage,
@@ -73,7 +74,7 @@ class Operators(MethodView):
         return outgoing.page(map(outgoing.operator, shown), cursor)
 
     @blueprint.doc(operationId="enrolOperator", **BEGINNING)
-    @blueprint.arguments(OperatorIn)
+    @blueprint.arguments(OperatorIn, examples=ENROLLING)
     @blueprint.response(201, OperatorOut, headers=CREATED)
     def post(self, body: dict[str, Any]) -> Response:
         """Enrol an operator.

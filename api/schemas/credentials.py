@@ -119,6 +119,34 @@ class AllowlistIn(Why):
     )
 
 
+# Bodies that the documentation shows.
+CREATING = {
+    "an API key": {
+        "summary": "A key of a partner's billing job, from two networks",
+        "value": {
+            "kind": "api_key",
+            "environment": "production",
+            "name": "Billing",
+            "contact_email": "dev@example.com",
+            "scopes": ["customer:view", "payment_statement:view"],
+            "allowlist": ["192.0.2.0/24", "2001:db8::/32"],
+            "reason": "INC-1234",
+        },
+    },
+    "a channel login": {
+        "summary": "A login on FTP, with a generated secret",
+        "value": {"kind": "channel_login", "mode": "test", "channel": "ftp", "login": "acme", "preset": "read_only"},
+    },
+}
+DESCRIBING = {"a new contact": {"summary": "A new contact", "value": {"contact_email": "ops@example.com"}}}
+ROTATING = {
+    "with an overlap": {"summary": "Both secrets are good for an hour", "value": {"overlap_seconds": 3600}},
+    "at once": {"summary": "The old secret ends now", "value": {"overlap_seconds": 0, "reason": "leaked"}},
+}
+REVOKING = {"a leak": {"summary": "The secret was seen", "value": {"revocation_reason": "compromised"}}}
+RESTRICTING = {"a network": {"summary": "One network", "value": {"allowlist": ["192.0.2.0/24"]}}}
+
+
 class SecretOut(Schema):
     """What is known of one version of a secret."""
 

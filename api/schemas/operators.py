@@ -49,6 +49,24 @@ class TokenRotationIn(Why):
     )
 
 
+# What the documentation shows.
+ENROLLING = {
+    "a gateway": {
+        "summary": "A gateway of all organisations, which verifies live credentials too",
+        "value": {"name": "edge gateway", "roles": ["verifier"], "production": True},
+    },
+    "an auditor": {
+        "summary": "An auditor of one organisation",
+        "value": {
+            "name": "Grace",
+            "email": "grace@example.com",
+            "organisation_id": "01976b3c-9d1a-7c3e-8f00-2b4e5a6c7d8e",
+            "roles": ["auditor"],
+        },
+    },
+}
+
+
 class TokenOut(Schema):
     """What is known of one token."""
 
