@@ -53,7 +53,7 @@ SECURITY_SCHEMES: Document = {
 
 _IF_MATCH = {
     "name": "If-Match",
-    "schema": {"type": "string", "maxLength": 1_000},
+    "schema": {"type": "string"},
     "example": '"3"',
 }
 # Parameters that several operations share, by the names under which views refer to them.
@@ -69,8 +69,8 @@ PARAMETERS: Document = {
     | {"description": "The `ETag` last read, to be refused with 412 where something changed since; `*` for any."},
     "If-Match-Required": _IF_MATCH
     | {
-        "description": "The `ETag` last read: 412 where something changed since, 428 without the header; `*` for any. "
-        "(That it must be there is not marked as required, so that 428 is what a request without it gets.)"
+        "required": True,
+        "description": "The `ETag` last read: 412 where something changed since, 428 without the header; `*` for any.",
     },
     "Keyledger-At-Least": {
         "name": "Keyledger-At-Least",
@@ -174,7 +174,8 @@ def _refusals(path: str, method: str, operation: Document, *, signed_in: bool) -
     refusals = set()
     if signed_in:
         refusals |= {401, 403, 422, 503}
-    if "{" in path:
+    names = {parameter.get("name") for parameter in operation.get("parameters", ())}
+    if "{" in path or "organisation_id" in names:
         refusals.add(404)
     if "requestBody" in operation:
         refusals |= {400, 404, 413, 415, 422}

@@ -4,6 +4,8 @@ marshmallow answers "is it well formed?": types, unknown fields, sizes. What a v
 Answers are written from rows; their schemas document them.
 """
 
+from typing import Any
+
 from marshmallow import RAISE, Schema, fields, validate
 
 from ledger.values import REASON_CHARS_MAX
@@ -28,6 +30,16 @@ class Why(Strict):
         validate=validate.Length(max=REASON_CHARS_MAX),
         metadata={"description": "Why this is done, in your words; it stays in the history.", "example": "INC-1234"},
     )
+
+
+class WholeNumber(fields.Integer):
+    """A whole number in a body: 60 or 60.0, which JSON Schema takes for the same, but no text and no fraction."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strict=True, **options)
+
+    def _validated(self, value: Any) -> Any:
+        return super()._validated(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 class PaginationSchema(Schema):

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import VERSION_MAX, PageQuery, PaginationSchema, Strict, Why
+from api.schemas import VERSION_MAX, PageQuery, PaginationSchema, Strict, WholeNumber, Why
 from ledger.catalogue import PRESETS
 from ledger.values import (
     DESCRIPTION_CHARS_MAX,
@@ -87,8 +87,7 @@ class DescriptionIn(Why):
 class RotationIn(Why):
     """A new secret."""
 
-    overlap_seconds = fields.Integer(
-        strict=True,
+    overlap_seconds = WholeNumber(
         load_default=0,
         validate=validate.Range(min=0, max=int(OVERLAP_MAX.total_seconds())),
         metadata={

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import PageQuery, PaginationSchema, Why
+from api.schemas import PageQuery, PaginationSchema, WholeNumber, Why
 from ledger.values import NAME_CHARS_MAX, OVERLAP_MAX, Role
 
 _ROLES = fields.List(
@@ -41,8 +41,7 @@ class RolesIn(Why):
 class TokenRotationIn(Why):
     """A new token."""
 
-    overlap_seconds = fields.Integer(
-        strict=True,
+    overlap_seconds = WholeNumber(
         load_default=0,
         validate=validate.Range(min=0, max=int(OVERLAP_MAX.total_seconds())),
         metadata={"description": "How long the old token stays good; 0 ends it at once."},
