@@ -12,7 +12,7 @@ import orjson
 from flask import Request, current_app, g, request
 from uuid_utils.compat import uuid7
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from api.wiring import Services
 from ledger.errors import InvalidValue
@@ -88,12 +88,15 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query", "path"), "raise")
 
     def load_json(self, req: Any, schema: Any) -> Any:  # noqa: ARG002 - the library's signature
-        """The body's object. 415 for another media type, 400 for what is not one JSON object in UTF-8.
+        """The body's object. 415 for another media type, 413 for too large a body, 400 for what is not one JSON object.
 
         Raises `InvalidValue` for a name that an object has twice: parsers differ in which of the two they take, so a
         proxy may have allowed the other one (RFC 8259 section 4).
         """
         body = req.get_data(cache=True)
+        # Of a body that does not say its length werkzeug reads as much as is allowed, and says nothing of the rest.
+        if req.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
+            raise RequestEntityTooLarge
         if not body:
             return {}
         if req.mimetype != "application/json":

@@ -159,7 +159,8 @@ def operations(item: Document) -> Iterator[tuple[str, Document]]:
 
 
 def _complete(path: str, method: str, operation: Document, *, signed_in: bool) -> None:
-    operation.setdefault("description", operation["summary"])  # where the summary says it all
+    operation["summary"] = operation["summary"].rstrip(".")  # a docstring's sentence is a heading here
+    operation.setdefault("description", f"{operation['summary']}.")  # where the summary says it all
     responses = operation["responses"]
     for status in _refusals(path, method, operation, signed_in=signed_in):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(status)}"})

@@ -49,7 +49,7 @@ BEYOND_THE_SCHEMA = {
 
 
 def refused_only_for_what_a_schema_cannot_say(
-    _context: schemathesis.CheckContext, response: Response, case: Case
+    _context: schemathesis.CheckContext, response: Response, case: Case[Any]
 ) -> None:
     """In place of `positive_data_acceptance`, which knows statuses alone."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:

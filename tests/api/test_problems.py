@@ -1,7 +1,9 @@
 """Bad input: each mistake has a problem of its own, which names the field, and nothing of it reaches the log."""
 
 import ast
+import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -207,6 +209,26 @@ def test_what_is_not_one_json_object_is_refused(
 
     assert (response.status_code, response.json["code"]) == (status, code)
     assert services.log.head() == head
+
+
+@pytest.mark.parametrize(("padding", "status"), [(1_000, 201), (65_536, 413), (1_000_000, 413)])
+def test_a_body_in_chunks_is_read_whole_or_refused(
+    administrator: SignedIn, services: Services, paths: dict[str, str], padding: int, status: int
+) -> None:
+    head = services.log.head()
+    body = json.dumps(KEY).encode() + b" " * padding + b"}"[: status != 201]
+
+    # As the server gives what comes in chunks: no length, and a stream that ends by itself.
+    response = administrator(
+        "POST",
+        paths["credentials"],
+        input_stream=BytesIO(body),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+    assert response.status_code == status
+    assert (services.log.head() == head) == (status != 201)
 
 
 def test_a_compressed_body_is_refused(administrator: SignedIn, paths: dict[str, str]) -> None:
