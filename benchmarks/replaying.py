@@ -12,9 +12,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import JSONTranscoder, Tracking
 from eventsourcing.postgres import PostgresTrackingRecorder
-from projections.rebuild import rebuild
 
 from api.wiring import Services
+from projections.rebuild import rebuild
 
 LIBRARY_PAGE = 1_000  # a generous page: its own default section is ten
 LIBRARY_PROJECTION_EVENTS = 2_000  # it applies about a thousand a second; more only takes longer
@@ -107,7 +107,7 @@ def _library_projection(services: Services) -> int:
         page = services.log.recorder.select_notifications(position, 100, inclusive_of_start=False)
         for notification in page:
             transcoder.decode(notification.state)
-            view.apply(notification.id, notification.originator_id, notification.state)  # type: ignore[arg-type]
+            view.apply(notification.id, notification.originator_id, notification.state)
         done += len(page)
         position = page[-1].id
     return done

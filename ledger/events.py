@@ -8,7 +8,7 @@ people; the store seals them under a key of their own aggregate, and they read a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.values import AccessLevel, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
@@ -269,9 +269,10 @@ EVENTS: tuple[type[Event], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event in its place: in the history of its aggregate, and in the log.
+
+    A named tuple, for a replay makes millions of them: a frozen dataclass takes twice as long to build.
 
     `aggregate_version` counts the aggregate's own events from 1; `position` is the place in the whole log, from 1 and
     without gaps, and 0 where the event has not been committed yet. `organisation_id` is None for what concerns the

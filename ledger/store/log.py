@@ -1,9 +1,8 @@
 """The log of one ledger: what to append to it, and what it holds."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from ledger.events import Recorded
 from ledger.settings import Settings
-from ledger.store.codec import _map_personal, _unseal, decode, encode, unseal
+from ledger.store.codec import decode, encode, unseal, unseal_in_place
 from ledger.store.datastore import LedgerDatastore, unavailable_as_such
 from ledger.store.keys import DataKey, Keyring, WrappedKey
 from ledger.store.migrate import MigrationError, pending, register_master_keys
@@ -176,7 +175,10 @@ class EventLog:
             connection.read_only = True
             with connection.transaction():
                 row = connection.execute("SELECT position FROM ledger_head").fetchone()
-                yield Snapshot(connection, self, int(row[0]) if row else 0)
+                snapshot = Snapshot(connection, self, int(row[0]) if row else 0)
+                # A stream that was left half read holds the connection; ending it lets the transaction end.
+                with closing(snapshot):
+                    yield snapshot
 
     def _unwrapped(self, aggregate_id: UUID, master_key_id: str | None, wrapped: bytes | None) -> DataKey | None:
         if master_key_id is None or wrapped is None:
@@ -185,18 +187,28 @@ class EventLog:
 
 
 class Snapshot:
-    """Every event up to `position`, streamed with bounded memory from a server-side cursor in binary."""
+    """Every event up to `position`, streamed with bounded memory: one stream at a time.
 
-    FETCH_ROWS = 2_000  # about a megabyte: enough to hide the round trip
+    The server sends on while rows are worked on, as far as the socket's buffer goes; no round trip waits.
+    """
+
+    CHUNK_ROWS = 100  # the driver's price for a chunk is spread over these; some kilobytes
 
     def __init__(self, connection: psycopg.Connection[Any], log: EventLog, position: int) -> None:
         self.position = position
         self._connection = connection
         self._log = log
+        self._stream: Generator[Any, None, None] | None = None
+
+    def close(self) -> None:
+        """End the stream, whether or not it was read to its end."""
+        if self._stream is not None:
+            self._stream.close()
 
     def events(self) -> Iterator[Recorded]:
         """In the log's order, decoded, personal fields still sealed."""
-        return map(_recorded, self._rows(f"SELECT {_COLUMNS} FROM ledger_events ORDER BY notification_id"))  # noqa: S608
+        for row in self._rows(f"SELECT {_COLUMNS} FROM ledger_events ORDER BY notification_id"):  # noqa: S608
+            yield _recorded(row)
 
     def by_aggregate(self, topic_prefix: str) -> Iterator[Recorded]:
         """Aggregate by aggregate, each in its own order, unsealed; of the topics with this prefix."""
@@ -212,29 +224,21 @@ class Snapshot:
                 if recorded.aggregate_id != key_of:
                     key_of = recorded.aggregate_id
                     data_key = self._log._unwrapped(key_of, row[6], row[7])  # noqa: SLF001 - part of the log
-                _unseal_in_place(recorded, data_key)
+                unseal_in_place(recorded, data_key)
             yield recorded
 
     def _rows(self, query: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        with self._connection.cursor("snapshot", row_factory=tuple_row) as curs:
-            curs.execute(query, params, binary=True)
-            # The server is at the next rows while these are worked on.
-            with ThreadPoolExecutor(1, "snapshot") as ahead:
-                following = ahead.submit(curs.fetchmany, self.FETCH_ROWS)
-                while rows := following.result():
-                    following = ahead.submit(curs.fetchmany, self.FETCH_ROWS)
-                    yield from rows
+        with self._connection.cursor(row_factory=tuple_row) as curs:
+            self._stream = _streamed(curs, query, params, self.CHUNK_ROWS)
+            yield from self._stream
+
+
+def _streamed(
+    curs: psycopg.Cursor[TupleRow], query: str, params: Sequence[Any], chunk_rows: int
+) -> Generator[TupleRow, None, None]:
+    yield from curs.stream(query, params, binary=True, size=chunk_rows)
 
 
 def _recorded(row: Sequence[Any]) -> Recorded:
     """A row of `_COLUMNS` as an event in its place."""
     return Recorded(row[0], row[1], row[2], decode(row[3], row[4]), row[5])
-
-
-def _unseal_in_place(recorded: Recorded, data_key: DataKey | None) -> None:
-    """What `unseal` does, to an event that was decoded a moment ago and that nobody else holds.
-
-    Making a frozen event of twenty fields anew costs more than decoding and decrypting it.
-    """
-    for name, value in _map_personal(recorded, lambda text, place: _unseal(data_key, text, place)).items():
-        object.__setattr__(recorded.event, name, value)

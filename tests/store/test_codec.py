@@ -225,7 +225,7 @@ def swapped_fields(one: Recorded) -> Recorded:
     """The sealed login where the sealed address was."""
     event = one.event
     assert isinstance(event, CredentialCreated)
-    return replace(one, event=replace(event, login=event.contact_email, contact_email=event.login))
+    return one._replace(event=replace(event, login=event.contact_email, contact_email=event.login))
 
 
 def swapped_networks(_: Recorded) -> Recorded:
@@ -233,7 +233,7 @@ def swapped_networks(_: Recorded) -> Recorded:
     one = stored(SAMPLE_OF[CredentialWhitelisted])
     event = one.event
     assert isinstance(event, CredentialWhitelisted)
-    return replace(one, event=replace(event, networks=event.networks[::-1]))
+    return one._replace(event=replace(event, networks=event.networks[::-1]))
 
 
 def one_bit_flipped(one: Recorded) -> Recorded:
@@ -243,7 +243,7 @@ def one_bit_flipped(one: Recorded) -> Recorded:
     raw = bytearray(base64.urlsafe_b64decode(event.contact_email[len(SEALED) :]))
     raw[-1] ^= 1
     changed = SEALED + base64.urlsafe_b64encode(bytes(raw)).decode()
-    return replace(one, event=replace(event, contact_email=changed))
+    return one._replace(event=replace(event, contact_email=changed))
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def one_bit_flipped(one: Recorded) -> Recorded:
         swapped_fields,
         swapped_networks,
         one_bit_flipped,
-        lambda one: replace(one, aggregate_version=4),
-        lambda one: replace(one, aggregate_id=UUID(int=9)),
-        lambda one: replace(one, organisation_id=UUID(int=9)),
-        lambda one: replace(one, organisation_id=None),
+        lambda one: one._replace(aggregate_version=4),
+        lambda one: one._replace(aggregate_id=UUID(int=9)),
+        lambda one: one._replace(organisation_id=UUID(int=9)),
+        lambda one: one._replace(organisation_id=None),
     ],
     ids=["field", "place in a list", "bit", "version", "aggregate", "tenant", "no tenant"],
 )

@@ -133,7 +133,7 @@ def test_an_erased_history_read_without_its_key_folds_to_the_state_that_erasure_
     finally_erased = [histories.revoke(when=end), histories.erase(end + HOUR)]
     history, states = lived([*commands, *finally_erased])
     assert states[-1][1].erased_at is not None
-    assert fold(CREDENTIAL, [replace(r, event=without_personal_data(r.event)) for r in history]) == states[-1][1]
+    assert fold(CREDENTIAL, [r._replace(event=without_personal_data(r.event)) for r in history]) == states[-1][1]
 
 
 def without_personal_data(event: Event) -> Event:

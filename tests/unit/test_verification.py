@@ -157,7 +157,12 @@ def test_what_was_recorded_holds_at_once_where_the_verifiers_clock_runs_behind()
 # --- what cannot be told apart ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("presented", ["", "kl_", "kl_api_key_live_" + "0" * 36, SECRET.plaintext[:-1], "x" * 5000])
+# The ids are said, as test processes that run side by side must collect the same and the secret is random.
+@pytest.mark.parametrize(
+    "presented",
+    ["", "kl_", "kl_api_key_live_" + "0" * 36, SECRET.plaintext[:-1], "x" * 5000],
+    ids=["empty", "prefix", "checksum", "short", "long"],
+)
 def test_a_malformed_secret_needs_no_look_up(presented: str) -> None:
     assert decide(question(presented), []).code is Code.MALFORMED
 
