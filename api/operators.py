@@ -33,9 +33,10 @@ from api.schemas.operators import (
     TokenRotationIn,
 )
 from ledger.commands import ChangeOperatorRoles, EnrolOperator, RemoveOperator, RotateOperatorToken
-from ledger.errors import Forbidden, NotFound
+from ledger.errors import Forbidden, LastAdministrator, NotFound
 from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
-from projections.operator_status import find_operator, list_operators, status_row
+from ledger.values import Role
+from projections.operator_status import administrators_exist, find_operator, list_operators, status_row
 from projections.pages import decode_cursor, encode_cursor
 
 blueprint = Blueprint(
@@ -121,6 +122,7 @@ class Operator(MethodView):
         allow(MANAGES_OPERATORS, row["organisation_id"])
 
         def make() -> tuple[RemoveOperator, None]:
+            _refuse_to_lose_the_last_administrator(row)
             return RemoveOperator(
                 context=context(body.get("reason")),
                 expected_version=expected_version(row["version"]),
@@ -147,6 +149,8 @@ class OperatorRoles(MethodView):
         _refuse_to_give_production(body["production"] and not row["production"])
 
         def make() -> tuple[ChangeOperatorRoles, None]:
+            if Role.ADMINISTRATOR not in body["roles"]:
+                _refuse_to_lose_the_last_administrator(row)
             return ChangeOperatorRoles(
                 context=context(body.get("reason")),
                 expected_version=expected_version(row["version"]),
@@ -203,3 +207,13 @@ def _refuse_to_give_production(given: bool) -> None:
     """Nobody gives a grant that they do not have."""
     if given and not caller().production:
         raise Forbidden("giving the grant for production takes having it")
+
+
+def _refuse_to_lose_the_last_administrator(row: dict[str, Any]) -> None:
+    """Of all organisations: whoever removes it over HTTP could not enrol another one over HTTP.
+
+    Two who remove each other at the same moment are not prevented; the command line enrols a new one.
+    """
+    administers = row["organisation_id"] is None and row["removed_at"] is None and Role.ADMINISTRATOR in row["roles"]
+    if administers and not administrators_exist(services().store, besides=row["operator_id"]):
+        raise LastAdministrator("this is the last administrator of all organisations: enrol another first")

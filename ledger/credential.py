@@ -99,6 +99,10 @@ class Credential:
     version: int
     changed_at: datetime
 
+    def moment(self, at: datetime) -> datetime:
+        """When something is decided: now, but never before the newest event, as clocks of different machines differ."""
+        return max(at, self.changed_at)
+
     def status(self, at: datetime) -> Status:
         """What the credential is at that moment; of several that apply, the one hardest to undo."""
         if self.revoked_at is not None and self.revoked_at <= at:
@@ -285,7 +289,7 @@ def fix_scopes(_state: Credential, _command: FixScopes) -> list[Event]:
 
 def rotate_secret(state: Credential, command: RotateSecret) -> list[Event]:
     """A new secret; the old one stays good for the overlap."""
-    at = command.context.at
+    at = state.moment(command.context.at)
     _check_chosen(state.kind, command.password_hash)
     _refuse_revoked(state, at)
     if state.expires_at is not None and state.expires_at <= at:
@@ -300,8 +304,8 @@ def rotate_secret(state: Credential, command: RotateSecret) -> list[Event]:
 
 def end_overlap(state: Credential, command: EndOverlap) -> list[Event]:
     """The older secret ends now."""
-    _refuse_revoked(state, command.context.at)
-    living = live(state.secrets, command.context.at)
+    _refuse_revoked(state, state.moment(command.context.at))
+    living = live(state.secrets, state.moment(command.context.at))
     if len(living) < 2:
         raise NoOverlap("only one secret is live")
     return [CredentialOverlapEnded(command.context, retired_version=living[-2].version)]
@@ -309,7 +313,7 @@ def end_overlap(state: Credential, command: EndOverlap) -> list[Event]:
 
 def revoke_credential(state: Credential, command: RevokeCredential) -> list[Event]:
     """No more, from a moment on; a coming revocation can be brought forward, never undone or put off."""
-    at = command.context.at
+    at = state.moment(command.context.at)
     effective_at = at if command.effective_at is None else in_the_future(command.effective_at, at, "effective_at")
     _refuse_revoked(state, at)
     if state.revoked_at is not None and state.revoked_at <= effective_at:
@@ -319,7 +323,7 @@ def revoke_credential(state: Credential, command: RevokeCredential) -> list[Even
 
 def suspend_credential(state: Credential, command: SuspendCredential) -> list[Event]:
     """No more until resumed."""
-    _refuse_revoked(state, command.context.at)
+    _refuse_revoked(state, state.moment(command.context.at))
     if state.suspended_at is not None:
         raise CredentialAlreadySuspended("the credential is suspended already")
     return [CredentialSuspended(command.context)]
@@ -327,7 +331,7 @@ def suspend_credential(state: Credential, command: SuspendCredential) -> list[Ev
 
 def resume_credential(state: Credential, command: ResumeCredential) -> list[Event]:
     """The suspension ends."""
-    _refuse_revoked(state, command.context.at)
+    _refuse_revoked(state, state.moment(command.context.at))
     if state.suspended_at is None:
         raise CredentialNotSuspended("the credential is not suspended")
     return [CredentialResumed(command.context)]
@@ -335,7 +339,7 @@ def resume_credential(state: Credential, command: ResumeCredential) -> list[Even
 
 def set_allowlist(state: Credential, command: SetAllowlist) -> list[Event]:
     """Other networks, whole."""
-    _refuse_revoked(state, command.context.at)
+    _refuse_revoked(state, state.moment(command.context.at))
     if command.networks == state.networks:
         raise NothingChanged("the allowlist holds these networks already")
     return [CredentialWhitelisted(command.context, command.networks)]
@@ -366,7 +370,7 @@ def erase_credential(state: Credential, command: EraseCredential) -> list[Event]
     """The personal data goes; only of a credential that admits nobody any more."""
     if state.erased_at is not None:
         raise CredentialIsErased("the credential's personal data was erased already")
-    if state.revoked_at is None or state.revoked_at > command.context.at:
+    if state.revoked_at is None or state.revoked_at > state.moment(command.context.at):
         raise CredentialNotRevoked("revoke the credential first: what still admits someone cannot be erased")
     return [CredentialErased(command.context)]
 

@@ -92,10 +92,11 @@ def list_operators(
     )
 
 
-def administrators_exist(store: LedgerDatastore) -> bool:
-    """Whether anyone may administer every organisation: where not, the installation is new."""
+def administrators_exist(store: LedgerDatastore, besides: UUID | None = None) -> bool:
+    """Whether anyone (but the one named) may administer every organisation: without any, an installation is new."""
     row = store.row(
         "SELECT EXISTS (SELECT FROM operator_status WHERE organisation_id IS NULL AND removed_at IS NULL "
-        "AND 'administrator' = ANY(roles)) AS found"
+        "AND 'administrator' = ANY(roles) AND operator_id IS DISTINCT FROM %s) AS found",
+        (besides,),
     )
     return bool(row and row["found"])

@@ -244,6 +244,13 @@ def test_a_coming_revocation_can_be_brought_forward() -> None:
     coming.when(revoke(NOW + HOUR)).then(revoked(NOW + HOUR, when=NOW))
 
 
+def test_a_revocation_by_a_faster_clock_is_not_brought_forward_by_a_slower_one() -> None:
+    ahead = NOW + timedelta(seconds=30)
+    history = given(created(), revoked(ahead, when=ahead))
+    history.when(revoke()).refuses(errors.CredentialRevoked, "credential_revoked")
+    history.when(suspend()).refuses(errors.CredentialRevoked, "credential_revoked")
+
+
 @pytest.mark.parametrize("later", [NOW + DAY, NOW + DAY + HOUR])
 def test_a_coming_revocation_cannot_be_put_off(later: datetime) -> None:
     given(created(), revoked(NOW + DAY)).when(revoke(later)).refuses(errors.CredentialRevoked, "credential_revoked")
