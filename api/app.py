@@ -2,7 +2,7 @@
 
 from flask import Flask, Response
 
-from api import credentials, docs, health, history, openapi, operators, organisations, problems, verify
+from api import credentials, docs, health, history, observability, openapi, operators, organisations, problems, verify
 from api.incoming import request_id
 from api.wiring import Services
 
@@ -22,6 +22,7 @@ def create_app(services: Services) -> Flask:
     app.extensions["keyledger"] = services
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=services.settings.body_bytes_max)
     app.after_request(_finish)
+    observability.register(app)
     problems.register(app)
     api = problems.ProblemApi(app)
     openapi.prepare(api)

@@ -5,7 +5,9 @@ from flask_smorest import Blueprint
 
 from api import outgoing
 from api.incoming import services
+from api.observability import CONTENT_TYPE, exposition
 from ledger.errors import StoreUnavailable
+from projections.runner import lag
 
 blueprint = Blueprint("Running it", __name__, description="For whoever runs the service.")
 
@@ -25,8 +27,6 @@ def healthz() -> Response:
 )
 def readyz() -> Response:
     """Whether commands and queries can be answered, and how far the views are behind."""
-    from projections.runner import lag
-
     settings = services().settings
     try:
         behind = lag(services().store)
@@ -44,3 +44,18 @@ def readyz() -> Response:
         },
     }
     return outgoing.answer(body, 503 if late else 200, {"Retry-After": "5"} if late else None)
+
+
+@blueprint.route("/metrics")
+@blueprint.doc(
+    operationId="metrics",
+    security=[],
+    responses={"200": {"description": "Prometheus's text format.", "content": {"text/plain": {}}}},
+)
+def metrics() -> Response:
+    """Metrics of all workers for Prometheus.
+
+    Names no organisation, credential or person. Anyone who reaches the port may read them: keep the path to the
+    inside at the proxy in front, as deploy/nginx.conf does.
+    """
+    return Response(exposition(services()), content_type=CONTENT_TYPE)

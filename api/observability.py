@@ -1,10 +1,289 @@
-"""Logs and metrics: what happened in this process, without any secret."""
+"""Logs and metrics: what happened in this process, without any secret.
+
+A log line is one JSON object on standard error: time, level, logger, message, and what belongs to the event. Nothing
+writes headers, bodies or queries into one; as a second net, whatever looks like a secret of ours is blacked out.
+
+Metrics are Prometheus's, at /metrics. Where `serve` runs several workers they share PROMETHEUS_MULTIPROC_DIR, so any
+of them answers for all; what a gauge says is taken every second, since a scrape reaches one worker alone.
+"""
 
 import logging
+import logging.config
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from types import TracebackType
+from typing import Any
 
+import orjson
+from flask import Flask, Response, g, has_request_context, request
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.core import GaugeMetricFamily
+
+from api.incoming import request_id
+from api.wiring import Services
+from ledger.commands import Command
+from ledger.errors import LedgerError, StoreUnavailable
+from ledger.secrets import SECRET_PATTERN
+from ledger.service import Idempotency, Ledger, Receipt
 from ledger.settings import Settings
+from ledger.store.recorder import BatchStatistics
+from projections.runner import lag
+from projections.usage import UsageRecorder
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+_SECRETS = re.compile(SECRET_PATTERN)
+# What PostgreSQL adds to a message after these words quotes the values of rows.
+_QUOTES_OF_ROWS = re.compile(r"^(?:DETAIL|CONTEXT|QUERY|STATEMENT):.*$", re.MULTILINE)
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_requests = logging.getLogger("keyledger.requests")
+# Asked every few seconds by machines: their lines would bury the others.
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON; `extra` becomes members of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See the class."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update((name, value) for name, value in vars(record).items() if name not in _PLAIN)
+        if "request_id" not in line and has_request_context():
+            line["request_id"] = request_id()
+        if record.exc_info:
+            line["exception"] = _QUOTES_OF_ROWS.sub("", self.formatException(record.exc_info))
+        text = orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        return _SECRETS.sub("[secret]", text) if "kl_" in text else text
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """What `logging.config.dictConfig` takes, here and in the server's workers, so that all write the same lines."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "api.observability.JsonLines"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "_granian": {"handlers": [], "propagate": True},
+            # Libraries at DEBUG quote what they were given, which here may be anything.
+            **{name: {"level": max(logging.INFO, logging.getLevelName(level))} for name in ("psycopg", "psycopg.pool")},
+        },
+    }
 
 
 def configure_logging(settings: Settings) -> None:
-    """Structured logs on standard error."""
-    logging.basicConfig(level=settings.log_level)
+    """Structured logs on standard error, of warnings and of what nobody caught too."""
+    logging.config.dictConfig(logging_config(settings.log_level))
+    logging.captureWarnings(True)
+    threading.excepthook = _of_a_thread
+
+
+def log_uncaught() -> None:
+    """Have what ends this process logged as a line like the others. For processes without a command line of ours."""
+    sys.excepthook = _of_the_process
+
+
+def _of_the_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logging.getLogger("keyledger").critical("the process ends", exc_info=(kind, error, trace))
+
+
+def _of_a_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        name = args.thread.name if args.thread else "unknown"
+        found = (args.exc_type, args.exc_value, args.exc_traceback)
+        logging.getLogger("keyledger").error("thread %s ended", name, exc_info=found)
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody reads
+
+COMMANDS = Counter(
+    "keyledger_commands", "Commands by type and outcome: recorded, or the code of the refusal.", ["command", "outcome"]
+)
+VERIFICATIONS = Counter("keyledger_verifications", "Verifications by their code.", ["code"])
+REQUESTS = Counter("keyledger_http_requests", "HTTP requests.", ["method", "operation", "status"])
+# From a verification that reads memory to a commit that waits for a failover.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+DURATION = Histogram("keyledger_http_request_seconds", "Time to answer.", ["operation"], buckets=_SECONDS)
+BATCH_COMMANDS = Histogram(
+    "keyledger_commit_commands", "Commands that one commit carried.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1000)
+)
+BATCH_SECONDS = Histogram("keyledger_commit_seconds", "Time of one durable commit.", buckets=_SECONDS)
+EVENTS = Counter("keyledger_events", "Events recorded.")
+QUEUE_DEPTH = Gauge("keyledger_commit_queue_depth", "Commands waiting for a commit.", multiprocess_mode="livesum")
+POOL_SIZE = Gauge("keyledger_pool_connections", "PostgreSQL connections of the pool.", multiprocess_mode="livesum")
+POOL_IDLE = Gauge("keyledger_pool_idle", "Of those, the idle ones.", multiprocess_mode="livesum")
+POOL_WAITING = Gauge("keyledger_pool_waiting", "Requests waiting for a connection.", multiprocess_mode="livesum")
+USES_DROPPED = Gauge("keyledger_uses_dropped", "Last-used times that were not kept.", multiprocess_mode="livesum")
+
+GAUGES_SECONDS = 1.0  # finer than any scrape
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class ObservedLedger(Ledger):
+    """The ledger, counting commands by how they ended."""
+
+    def handle(self, command: Command, idempotency: Idempotency | None = None) -> Receipt:
+        """See `Ledger.handle`."""
+        outcome = "fault"
+        try:
+            receipt = super().handle(command, idempotency)
+            outcome = "recorded"
+        except LedgerError as error:
+            outcome = error.code
+            raise
+        finally:
+            COMMANDS.labels(type(command).__name__, outcome).inc()
+        return receipt
+
+
+def observe_batch(batch: BatchStatistics) -> None:
+    """What `EventLog` tells after each commit."""
+    BATCH_COMMANDS.observe(batch.commands)
+    BATCH_SECONDS.observe(batch.seconds)
+    EVENTS.inc(batch.events)
+
+
+@contextmanager
+def observing(services: Services, usage: UsageRecorder) -> Iterator[None]:
+    """Keeps the gauges of this process up to date."""
+    done = threading.Event()
+
+    def keep_up() -> None:
+        while not done.wait(GAUGES_SECONDS):
+            QUEUE_DEPTH.set(services.log.recorder.group.depth)
+            pool = services.store.pool.get_stats()
+            POOL_SIZE.set(pool.get("pool_size", 0))
+            POOL_IDLE.set(pool.get("pool_available", 0))
+            POOL_WAITING.set(pool.get("requests_waiting", 0))
+            USES_DROPPED.set(usage.dropped)
+
+    thread = threading.Thread(target=keep_up, name="gauges", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def exposition(services: Services) -> bytes:
+    """All metrics in Prometheus's text format, of all workers that share a directory."""
+    registry = CollectorRegistry()
+    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if shared:
+        _forget_the_dead(Path(shared))
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    text = generate_latest(registry) if shared else generate_latest(REGISTRY)
+    return text + generate_latest(_of_the_ledger(services))
+
+
+def _of_the_ledger(services: Services) -> Any:
+    """What is the same whichever process is asked."""
+    found = CollectorRegistry(auto_describe=False)
+    build = GaugeMetricFamily("keyledger_build_info", "What runs here.", labels=["version", "python"])
+    build.add_metric([version("keyledger"), python_version()], 1)
+    up = GaugeMetricFamily("keyledger_database_up", "Whether PostgreSQL answers.")
+    behind = GaugeMetricFamily("keyledger_projection_lag_seconds", "How far a view is behind.", labels=["projection"])
+    events = GaugeMetricFamily("keyledger_projection_lag_events", "Events still to apply.", labels=["projection"])
+    try:
+        for name, one in lag(services.store).items():
+            behind.add_metric([name], one.seconds_behind)
+            events.add_metric([name], one.head - one.position)
+        up.add_metric([], 1)
+    except StoreUnavailable:
+        up.add_metric([], 0)
+
+    class Found:
+        """The families as a collector."""
+
+        def collect(self) -> Iterator[GaugeMetricFamily]:
+            yield from (build, up, behind, events)
+
+    found.register(Found())
+    return found
+
+
+def _forget_the_dead(shared: Path) -> None:
+    """A worker that was killed must not count in what lives."""
+    for file in shared.glob("gauge_live*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another worker was asked at the same moment
+                multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        except PermissionError:
+            pass
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def register(app: Flask) -> None:
+    """Have each request of the application logged and counted."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.begun = time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    seconds = time.perf_counter() - g.begun
+    operation = request.endpoint or "none"  # not the path, which anyone may choose
+    method = request.method if request.method in _METHODS else "other"
+    REQUESTS.labels(method, operation, response.status_code).inc()
+    DURATION.labels(operation).observe(seconds)
+    level = logging.DEBUG if request.path in _QUIET else logging.INFO
+    if _requests.isEnabledFor(level):
+        _requests.log(level, "%s", operation, extra=_described(response, seconds, method))
+    return response
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _described(response: Response, seconds: float, method: str) -> Mapping[str, Any]:
+    caller = g.get("caller")
+    found: dict[str, Any] = {
+        "request_id": request_id(),
+        "method": method,
+        "path": request.path,
+        "status": response.status_code,
+        "duration_ms": round(seconds * 1000, 3),
+    }
+    if caller is not None:
+        found["operator_id"] = caller.operator_id
+    if "code" in g:
+        found["code"] = g.code
+    elif response.mimetype == "application/problem+json":
+        found["code"] = (response.get_json(silent=True) or {}).get("code")
+    return found

@@ -1,27 +1,43 @@
 """`keyledger serve`: everything one installation needs, in the foreground until Ctrl-C.
 
 This process owns the embedded PostgreSQL and the projector and watches over the server's workers; the workers do
-nothing but answer HTTP. Each worker opens its own connections after it was started.
+nothing but answer HTTP. They stop in the order in which they need each other: workers, projector, PostgreSQL.
 """
 
+import errno
+import http.client
+import multiprocessing
 import os
+import signal
+import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any, NoReturn
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server import Server
 from uuid_utils.compat import uuid7
 
-from api.wiring import database, open_services
+from api.observability import configure_logging, logging_config
+from api.wiring import open_services
+from api.wsgi import build
 from ledger.commands import EnrolOperator
 from ledger.errors import NameAlreadyClaimed
 from ledger.events import Context
 from ledger.secrets import HINT_CHARS, IssuedSecret, well_formed
 from ledger.service import Ledger
 from ledger.settings import PREFIX, Settings, SettingsError
+from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import make_master_key_file
 from ledger.store.log import EventLog
 from ledger.store.migrate import migrate
@@ -29,29 +45,80 @@ from ledger.values import Mode, Name, Role, Via
 from projections.operator_status import administrators_exist
 from projections.runner import Projector
 
-# Requests that wait for a thread of a worker; more than this and the kernel refuses connections.
+# Connections that wait in the kernel; beyond them it refuses new ones, which a client notices at once.
 BACKLOG = 1024
+# Requests taken for each thread of a worker: one in work, one at hand. The others wait in the kernel, not here.
+TAKEN_PER_THREAD = 2
+# A request's line and headers; nginx passes on at most 32 KB, and longer ones have no use here.
+HEADER_BYTES_MAX = 65_536
+# A client that is slower than this to send its headers holds a connection that others could use.
+HEADER_MILLISECONDS_MAX = 10_000
+# Workers finish what they took: a commit and the search for its outcome, bounded by the statements' timeouts.
+STOP_SECONDS_MAX = 40
+# A short command may hold the embedded PostgreSQL; workers of a killed server may hold the port.
+HANDOVER_SECONDS_MAX = 5.0
+# Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
+SPARE_CONNECTIONS = 30
+CONNECTIONS_BESIDE_POOL = 4  # a process's group commit, and the projector's views
+READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal ends it. Prints the URL, and the first administrator's token once, on lines of their own."""
+    """Serve until a signal ends it. Prints the first administrator's token once, and the URL once it answers, each on
+    a line of its own.
+
+    Raises `SettingsError`, `WrongMasterKey`, `MigrationError`, `EmbeddedPostgresError` and `StoreUnavailable`, each
+    with what to do.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)  # until the server takes the signals over, unwind as for Ctrl-C
+    configure_logging(settings)
+    address = _free_address(settings)
     prepare_data_dir(settings)
-    with database(settings) as conninfo:
+    with _database(settings) as conninfo:
         migrate(conninfo, settings.schema)
+        settings = replace(settings, database_url=conninfo)
         with open_services(settings, conninfo) as services:
             token = first_administrator(services.log, services.ledger)
-            with _projecting(services.log, settings.projector):
-                _announce(settings, token)
-                _run_server(settings, conninfo)
+            if token is not None:
+                _say(token, "This is the first administrator's token. It is shown this once: store it now.")
+            with _projecting(services.log, settings.projector), _shared_metrics():
+                threading.Thread(target=_announce, args=(settings, address), daemon=True).start()
+                _run_server(replace(settings, bootstrap_token=""), address)
 
 
 def prepare_data_dir(settings: Settings) -> None:
     """Make the data directory and, where none is given, a master key in it."""
-    if not settings.data_dir.exists():
-        # Passable for the user PostgreSQL runs as under root; the key in it is 0600.
-        settings.data_dir.mkdir(parents=True, mode=0o711)
-    if not settings.master_key:
-        make_master_key_file(settings.master_key_file)
+    try:
+        if not settings.data_dir.exists():
+            # Passable for the user PostgreSQL runs as under root; the key in it is 0600.
+            settings.data_dir.mkdir(parents=True, mode=0o711)
+        if not settings.master_key:
+            make_master_key_file(settings.master_key_file)
+    except OSError as error:
+        raise SettingsError(
+            f"{PREFIX}DATA_DIR is {settings.data_dir}, which cannot be written: {error.strerror}"
+        ) from None
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The conninfo of the PostgreSQL to use. An embedded one is this process's own: with its owner it would end."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    each = settings.pool_size_max + CONNECTIONS_BESIDE_POOL
+    connections = {"max_connections": str((settings.workers + 1) * each + SPARE_CONNECTIONS)}
+    deadline = time.monotonic() + HANDOVER_SECONDS_MAX
+    while True:
+        with EmbeddedPostgres(settings.data_dir, connections) as server:
+            if server.owner:
+                yield server.conninfo
+                return
+        if time.monotonic() > deadline:
+            raise SettingsError(
+                f"another keyledger runs on {settings.data_dir}: stop it, or name another {PREFIX}DATA_DIR"
+            )
+        time.sleep(0.1)
 
 
 def first_administrator(log: EventLog, ledger: Ledger) -> str | None:
@@ -95,32 +162,131 @@ def _projecting(log: EventLog, wanted: bool) -> Iterator[None]:
         projector.stop()
 
 
-def _announce(settings: Settings, token: str | None) -> None:
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """A directory in which the workers keep their metrics together, for as long as they run."""
+    with TemporaryDirectory(prefix="keyledger-metrics-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        try:
+            yield
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+# --- where it listens ------------------------------------------------------------------------------------------------
+
+
+def _free_address(settings: Settings) -> str:
+    """The IP address to listen on. The workers share the port (SO_REUSEPORT), so a second server would take half of
+    the first one's requests without a word: what nobody may share is tried here.
+    """
+    try:
+        family, _, _, _, found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise SettingsError(f"{PREFIX}HOST is {settings.host}, which is no address here: {error.strerror}") from None
+    deadline = time.monotonic() + HANDOVER_SECONDS_MAX
+    while True:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(found)
+                listener.listen()
+                return str(found[0])
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(f"cannot listen on {url(settings)}: {error.strerror}") from None
+            if time.monotonic() > deadline:
+                raise SettingsError(
+                    f"port {settings.port} of {settings.host} is in use: stop what listens there, "
+                    f"or set {PREFIX}PORT to another one"
+                ) from None
+        time.sleep(0.1)
+
+
+def url(settings: Settings) -> str:
+    """Where the service answers."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    out = sys.stdout
-    out.write(f"http://{host}:{settings.port}\n")
-    if token is not None:
-        out.write(f"{token}\n")
-        out.write("This is the first administrator's token. It is shown this once: store it now.\n")
-    out.flush()
+    return f"http://{host}:{settings.port}"
 
 
-def _run_server(settings: Settings, conninfo: str) -> None:
-    """granian in this process's foreground; its workers find their database in the environment."""
-    os.environ[f"{PREFIX}DATABASE_URL"] = conninfo
-    os.environ.pop(f"{PREFIX}DATABASE_URL_FILE", None)
-    os.environ.pop(f"{PREFIX}BOOTSTRAP_TOKEN", None)
-    os.environ.pop(f"{PREFIX}BOOTSTRAP_TOKEN_FILE", None)
-    Server(
-        "api.wsgi:build",
-        factory=True,
-        address=settings.host,
+def _announce(settings: Settings, address: str) -> None:
+    """Say the URL as soon as it answers, so that whoever reads it can use it."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - it is compared
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline:
+        try:
+            connection = http.client.HTTPConnection(reachable, settings.port, timeout=READY_SECONDS_MAX)
+            connection.request("GET", "/healthz", headers={"Connection": "close"})
+            connection.getresponse().read()
+            connection.close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            _say(url(settings))
+            return
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+class _Server(Server):  # type: ignore[misc, valid-type]  # a name that granian chooses at run time
+    """granian, whose workers do not see Ctrl-C: the terminal sends it to all of them, and this process alone decides
+    in which order they end.
+    """
+
+    def _spawn_workers(self, *args: Any, **more: Any) -> None:
+        with _interrupts_held():
+            super()._spawn_workers(*args, **more)
+
+    def _respawn_workers(self, *args: Any, **more: Any) -> None:
+        with _interrupts_held():
+            super()._respawn_workers(*args, **more)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """What is started meanwhile never gets SIGINT; this process gets it afterwards."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _run_server(settings: Settings, address: str) -> None:
+    """granian in this process's foreground, until a signal ends it."""
+    # A forked worker would share our connections and locks, and hold those locks when we are killed.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = _Server(
+        "keyledger",
+        address=address,
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=settings.threads,
         backlog=BACKLOG,
+        backpressure=settings.threads * TAKEN_PER_THREAD,
+        http=HTTPModes.http1,  # what proxies speak to us; HTTP/2's header lists have bounds of their own
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS_MAX, max_buffer_size=HEADER_BYTES_MAX),
+        websockets=False,
         respawn_failed_workers=True,
-        log_access=False,
+        workers_kill_timeout=STOP_SECONDS_MAX,
+        log_level=LogLevels.info,
+        log_dictconfig=logging_config(settings.log_level),
+        log_access=False,  # the application logs requests, with more in them
         process_name="keyledger",
-    ).serve()
+    )
+    try:
+        server.serve(target_loader=partial(build, settings), wrap_loader=False)
+    except SystemExit:
+        # It came back with workers that end as soon as they start.
+        sys.exit("error: the server's workers do not stay up; the log above says why")

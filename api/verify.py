@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from flask_smorest import Blueprint
 from werkzeug.datastructures import WWWAuthenticate
 
 from api import outgoing
-from api.auth import VERIFIES, Caller, bearer_token, caller_of, token_digests, unauthorised
+from api.auth import VERIFIES, Caller, bearer_token, token_digests, unauthorised
 from api.incoming import StrictParser, client_address, now, request_id, services
+from api.observability import VERIFICATIONS
 from api.problems import problem
 from api.schemas.verification import VerifyIn, VerifyOut
 from ledger.errors import Forbidden, InvalidValue
-from ledger.secrets import SECRET_CHARS_MAX, claims_our_format, well_formed
+from ledger.secrets import claims_our_format, malformed
 from ledger.values import Channel, Kind, Mode, one_of, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
@@ -105,17 +106,10 @@ def _question(
     scopes: Sequence[str],
     api: str | None,
 ) -> Question:
-    """The question in the domain's values; without digests where the secret was never issued here.
-
-    A secret of our format says its kind: all but API keys go with a public identifier.
-    """
-    malformed = len(secret) > SECRET_CHARS_MAX or not secret.isprintable()
-    if claims_our_format(secret):
-        malformed |= not well_formed(secret)
-        malformed |= public_id is None and not secret.startswith(f"kl_{Kind.API_KEY}_")
+    """The question in the domain's values; without digests where the secret cannot have been issued here."""
     return Question(
         secret=secret,
-        digests=() if malformed else services().keyring.digests.candidates(secret),
+        digests=() if malformed(secret) else services().keyring.digests.candidates(secret),
         at=now(),
         public_id=public_id,
         client_ip=parse_address(client_ip) if client_ip else None,
@@ -127,25 +121,30 @@ def _question(
 
 
 def _verdict(caller_digests: Sequence[str], asked: Question) -> Verdict:
-    """Who asks and what they ask about, read in one round trip, and the decision."""
-    found, candidates = find_for_verification(
-        services().store, caller_digests, asked.digests, login_of(asked) if asked.digests else None
-    )
+    """Who asks and what they ask about, read in one round trip, and the decision; counted, and the use noted."""
+    found, candidates = find_for_verification(services().store, caller_digests, asked.digests, login_of(asked))
     if found is None:
         raise unauthorised("the token is not good")
-    gateway: Caller = caller_of(
-        {
-            "operator_id": found.operator_id,
-            "organisation_id": found.organisation_id,
-            "roles": found.roles,
-            "production": found.production,
-        }
-    )
+    gateway = Caller(found.operator_id, found.organisation_id, frozenset(found.roles), found.production)
+    g.caller = gateway
     if not VERIFIES & gateway.roles:
         raise Forbidden("this takes the role verifier")
-    if not asked.digests:
-        return Verdict(Code.MALFORMED)
-    return decide(replace(asked, organisation_id=gateway.organisation_id), candidates)
+    if _lacks_public_id(asked):
+        verdict = Verdict(Code.MALFORMED)
+    else:
+        verdict = decide(replace(asked, organisation_id=gateway.organisation_id), candidates)
+    g.code = verdict.code
+    VERIFICATIONS.labels(verdict.code).inc()
+    usage = services().usage
+    if verdict.valid and verdict.candidate is not None and usage is not None:
+        usage.note(verdict.candidate.credential_id, verdict.candidate.secret_version, asked.at)
+    return verdict
+
+
+def _lacks_public_id(asked: Question) -> bool:
+    """A secret of our format says its kind: all but API keys go with a public identifier."""
+    ours = claims_our_format(asked.secret)
+    return ours and asked.public_id is None and not asked.secret.startswith(f"kl_{Kind.API_KEY}_")
 
 
 def _represent(verdict: Verdict) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
 from projections import credential_status, operator_status, organisation_status
+from projections.usage import UsageRecorder
 
 INLINE_ROWS: Mapping[type, RowsOf] = {
     Organisation: organisation_status.rows_of,
@@ -25,11 +26,12 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API, the console and the command line work with."""
+    """What the API, the console and the command line work with. `usage` is kept where verifications are answered."""
 
     settings: Settings
     log: EventLog
     ledger: Ledger
+    usage: UsageRecorder | None = None
 
     @property
     def store(self) -> LedgerDatastore:
