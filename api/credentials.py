@@ -113,7 +113,7 @@ class Credentials(MethodView):
     """An organisation's credentials."""
 
     @blueprint.doc(operationId="listCredentials", parameters=["Keyledger-At-Least"])
-    @blueprint.arguments(CredentialQuery, location="query")
+    @blueprint.arguments(CredentialQuery(), location="query")
     @blueprint.response(200, CredentialPage)
     def get(self, query: Body, organisation_id: UUID) -> Response:
         """List an organisation's credentials.
@@ -136,7 +136,7 @@ class Credentials(MethodView):
         return outgoing.page(map(outgoing.credential, found.rows), found.cursor)
 
     @blueprint.doc(operationId="createCredential", **BEGINNING)
-    @blueprint.arguments(CredentialIn, examples=CREATING)
+    @blueprint.arguments(CredentialIn(), examples=CREATING)
     @blueprint.response(201, CredentialWithSecretOut, headers=CREATED)
     def post(self, body: Body, organisation_id: UUID) -> Response:
         """Create a credential.
@@ -196,7 +196,7 @@ class Credential(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getCredential")
-    @blueprint.arguments(AsOfQuery, location="query")
+    @blueprint.arguments(AsOfQuery(), location="query")
     @blueprint.response(200, CredentialOut, headers=READ)
     def get(self, query: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Read a credential.
@@ -211,7 +211,7 @@ class Credential(MethodView):
         return outgoing.answer(outgoing.credential(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="describeCredential", **COMMAND_ON_A_VERSION)
-    @blueprint.arguments(DescriptionIn, examples=DESCRIBING)
+    @blueprint.arguments(DescriptionIn(), examples=DESCRIBING)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def patch(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Change how a credential is described.
@@ -240,7 +240,7 @@ class Rotation(MethodView):
     """A credential's next secret."""
 
     @blueprint.doc(operationId="rotateCredential", **COMMAND)
-    @blueprint.arguments(RotationIn, required=False, examples=ROTATING)
+    @blueprint.arguments(RotationIn(), required=False, examples=ROTATING)
     @blueprint.response(200, CredentialWithSecretOut, headers=WRITTEN)
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Rotate a credential's secret.
@@ -268,7 +268,7 @@ class Allowlist(MethodView):
     """Where a credential may be used from."""
 
     @blueprint.doc(operationId="setAllowlist", **COMMAND_ON_A_VERSION)
-    @blueprint.arguments(AllowlistIn, examples=RESTRICTING)
+    @blueprint.arguments(AllowlistIn(), examples=RESTRICTING)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def put(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Set where a credential may be used from.
@@ -293,7 +293,7 @@ class Revocation(MethodView):
     """The end of a credential."""
 
     @blueprint.doc(operationId="revokeCredential", **COMMAND)
-    @blueprint.arguments(RevocationIn, required=False, examples=REVOKING)
+    @blueprint.arguments(RevocationIn(), required=False, examples=REVOKING)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Revoke a credential for good.
@@ -337,7 +337,7 @@ def _simple(path: str, operation: str, summary: str, description: str, command: 
     """A command that takes nothing but the reason why."""
 
     @blueprint.doc(operationId=operation, summary=summary, description=description, **COMMAND)
-    @blueprint.arguments(Why, required=False)
+    @blueprint.arguments(Why(), required=False)
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def view(body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         row = writable(organisation_id, credential_id)

@@ -31,7 +31,7 @@ blueprint.before_request(authenticate)
 
 @blueprint.route("/credentials/<uuid:credential_id>/events")
 @blueprint.doc(operationId="listCredentialEvents")
-@blueprint.arguments(HistoryQuery, location="query")
+@blueprint.arguments(HistoryQuery(), location="query")
 @blueprint.response(200, HistoryPage)
 def credential_events(query: dict[str, Any], organisation_id: UUID, credential_id: UUID) -> Response:
     """List what happened to a credential.
@@ -52,7 +52,7 @@ def credential_events(query: dict[str, Any], organisation_id: UUID, credential_i
 
 @blueprint.route("/events")
 @blueprint.doc(operationId="listEvents", parameters=["Keyledger-At-Least"])
-@blueprint.arguments(ActivityQuery, location="query")
+@blueprint.arguments(ActivityQuery(), location="query")
 @blueprint.response(200, ActivityPage)
 def events(query: dict[str, Any], organisation_id: UUID) -> Response:
     """List what happened in an organisation.

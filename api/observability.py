@@ -90,8 +90,9 @@ def logging_config(level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "_granian": {"handlers": [], "propagate": True},
-            # Libraries at DEBUG quote what they were given, which here may be anything.
-            **{name: {"level": max(logging.INFO, logging.getLevelName(level))} for name in ("psycopg", "psycopg.pool")},
+            # It tells at INFO of every connection lent, and at DEBUG quotes what it was given.
+            "psycopg": {"level": max(logging.WARNING, logging.getLevelName(level))},
+            "psycopg.pool": {"level": max(logging.WARNING, logging.getLevelName(level))},
         },
     }
 

@@ -56,7 +56,7 @@ class Operators(MethodView):
     """All of them that the caller may see."""
 
     @blueprint.doc(operationId="listOperators")
-    @blueprint.arguments(OperatorQuery, location="query")
+    @blueprint.arguments(OperatorQuery(), location="query")
     @blueprint.response(200, OperatorPage)
     def get(self, query: dict[str, Any]) -> Response:
         """List operators.
@@ -75,7 +75,7 @@ class Operators(MethodView):
         return outgoing.page(map(outgoing.operator, shown), cursor)
 
     @blueprint.doc(operationId="enrolOperator", **BEGINNING)
-    @blueprint.arguments(OperatorIn, examples=ENROLLING)
+    @blueprint.arguments(OperatorIn(), examples=ENROLLING)
     @blueprint.response(201, OperatorOut, headers=CREATED)
     def post(self, body: dict[str, Any]) -> Response:
         """Enrol an operator.
@@ -111,7 +111,7 @@ class Operator(MethodView):
         return outgoing.answer(outgoing.operator(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="removeOperator", **COMMAND)
-    @blueprint.arguments(Why, required=False)
+    @blueprint.arguments(Why(), required=False)
     @blueprint.response(200, OperatorOut, headers=WRITTEN)
     def delete(self, body: dict[str, Any], operator_id: UUID) -> Response:
         """Remove an operator.
@@ -137,7 +137,7 @@ class OperatorRoles(MethodView):
     """What an operator may do."""
 
     @blueprint.doc(operationId="changeOperatorRoles", **COMMAND_ON_A_VERSION)
-    @blueprint.arguments(RolesIn)
+    @blueprint.arguments(RolesIn())
     @blueprint.response(200, OperatorOut, headers=WRITTEN)
     def put(self, body: dict[str, Any], operator_id: UUID) -> Response:
         """Change an operator's roles.
@@ -167,7 +167,7 @@ class OperatorToken(MethodView):
     """An operator's token."""
 
     @blueprint.doc(operationId="rotateOperatorToken", **COMMAND)
-    @blueprint.arguments(TokenRotationIn, required=False)
+    @blueprint.arguments(TokenRotationIn(), required=False)
     @blueprint.response(200, OperatorOut, headers=WRITTEN)
     def post(self, body: dict[str, Any], operator_id: UUID) -> Response:
         """Rotate an operator's token.

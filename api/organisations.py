@@ -35,7 +35,7 @@ class Organisations(MethodView):
     """All of them that the caller may see."""
 
     @blueprint.doc(operationId="listOrganisations")
-    @blueprint.arguments(PageQuery, location="query")
+    @blueprint.arguments(PageQuery(), location="query")
     @blueprint.response(200, OrganisationPage)
     def get(self, query: dict[str, Any]) -> Response:
         """List organisations.
@@ -52,7 +52,7 @@ class Organisations(MethodView):
         return outgoing.page(map(outgoing.organisation, shown), cursor)
 
     @blueprint.doc(operationId="registerOrganisation", **BEGINNING)
-    @blueprint.arguments(OrganisationIn)
+    @blueprint.arguments(OrganisationIn())
     @blueprint.response(201, OrganisationOut, headers=CREATED)
     def post(self, body: dict[str, Any]) -> Response:
         """Register an organisation.
@@ -84,7 +84,7 @@ class Organisation(MethodView):
         return outgoing.answer(outgoing.organisation(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="renameOrganisation", **COMMAND_ON_A_VERSION)
-    @blueprint.arguments(OrganisationIn)
+    @blueprint.arguments(OrganisationIn())
     @blueprint.response(200, OrganisationOut, headers=WRITTEN)
     def patch(self, body: dict[str, Any], organisation_id: UUID) -> Response:
         """Rename an organisation.

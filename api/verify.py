@@ -28,7 +28,7 @@ blueprint.ARGUMENTS_PARSER = StrictParser()
 
 @blueprint.route("/verify", methods=["POST"])
 @blueprint.doc(operationId="verify")
-@blueprint.arguments(VerifyIn)
+@blueprint.arguments(VerifyIn())
 @blueprint.response(200, VerifyOut)
 def verify(body: dict[str, Any]) -> Response:
     """Verify a presented secret. Answers 200 with `valid` and a `code`, whatever the verdict."""

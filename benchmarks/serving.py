@@ -205,8 +205,8 @@ def _load(target: Target, seconds: float) -> dict[str, float]:
         raise SystemExit(f"{target.name} answered errors:\n{done.stdout}")
     return {
         "per_second": float(_found(r"Requests/sec:\s+([\d.]+)", done.stdout)),
-        "p50_ms": _milliseconds(_found(r"50%\s+(\S+)", done.stdout)),
-        "p99_ms": _milliseconds(_found(r"99%\s+(\S+)", done.stdout)),
+        "p50_ms": _milliseconds(_found(r"\n +50% +([\d.]+[a-z]+)", done.stdout)),
+        "p99_ms": _milliseconds(_found(r"\n +99% +([\d.]+[a-z]+)", done.stdout)),
     }
 
 

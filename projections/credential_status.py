@@ -6,13 +6,12 @@ revocation is acknowledged no look-up here can still find it good.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import tuple_row
-
 from ledger.credential import Credential, evolve
-from ledger.store.datastore import LedgerDatastore, unavailable_as_such
+from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel
 from ledger.verification import Candidate
@@ -162,7 +161,7 @@ _CANDIDATE = (
 )
 _BY_DIGEST = (
     f"SELECT {_CANDIDATE} FROM credential_secret s JOIN credential_status c USING (credential_id) "  # noqa: S608
-    "WHERE s.digest = ANY(%s) AND s.digest <> ''"
+    "WHERE s.digest IN ({digests}) AND s.digest <> ''"
 )
 _BY_LOGIN = (
     f"SELECT {_CANDIDATE} FROM credential_status c JOIN credential_secret s USING (credential_id) "  # noqa: S608
@@ -172,9 +171,28 @@ _BY_LOGIN = (
 )
 _CALLER = (
     "SELECT o.operator_id, o.organisation_id, o.roles, o.production FROM operator_token t "
-    "JOIN operator_status o USING (operator_id) WHERE t.digest = ANY(%s) AND o.removed_at IS NULL "
-    "AND (t.expires_at IS NULL OR t.expires_at > now())"
+    "JOIN operator_status o USING (operator_id) WHERE t.digest IN ({digests}) AND o.removed_at IS NULL "
+    "AND (t.expires_at IS NULL OR t.expires_at > now()) LIMIT 1"
 )
+_CALLER_COLUMNS = 4
+
+
+@lru_cache(maxsize=64)  # a ring holds four keys at most
+def _query(caller_digests: int, secret_digests: int, by_login: bool) -> str:
+    """The caller beside each candidate, with a parameter for each digest.
+
+    An array of digests would hide their number from PostgreSQL, which then plans anew at every execution: four times
+    what the look-up itself takes.
+    """
+    caller = _CALLER.format(digests=_placeholders(caller_digests))
+    found = _BY_DIGEST.format(digests=_placeholders(secret_digests))
+    if by_login:
+        found = f"({found}) UNION ALL ({_BY_LOGIN})"
+    return f"SELECT * FROM ({caller}) o LEFT JOIN ({found}) f ON true"  # noqa: S608
+
+
+def _placeholders(count: int) -> str:
+    return ", ".join(["%s"] * count) or "NULL"
 
 
 def find_for_verification(
@@ -188,15 +206,11 @@ def find_for_verification(
     Look-ups are by digest, for which the presenter cannot choose a prefix; a chosen password is looked up by its
     login on its channel.
     """
-    with unavailable_as_such():
-        store.pool.open()
-        with store.pool.connection() as connection, connection.pipeline():
-            callers = connection.cursor(row_factory=tuple_row).execute(_CALLER, (list(caller_digests),), prepare=True)
-            found = connection.cursor(row_factory=tuple_row)
-            if login is not None:
-                found.execute(f"({_BY_DIGEST}) UNION ALL ({_BY_LOGIN})", (list(secret_digests), *login), prepare=True)
-            else:
-                found.execute(_BY_DIGEST, (list(secret_digests),), prepare=True)
-            caller = callers.fetchone()
-            candidates = [Candidate(*row) for row in found.fetchall()]
-    return (None if caller is None else Caller(*caller)), candidates
+    query = _query(len(caller_digests), len(secret_digests), login is not None)
+    with store.cursor_of_tuples() as curs:
+        parameters = (*caller_digests, *secret_digests, *map(str, login or ()))
+        rows = curs.execute(query, parameters, prepare=True, binary=True).fetchall()
+    if not rows:
+        return None, []
+    candidates = [Candidate(*row[_CALLER_COLUMNS:]) for row in rows if row[_CALLER_COLUMNS] is not None]
+    return Caller(*rows[0][:_CALLER_COLUMNS]), candidates

@@ -83,7 +83,10 @@ class LedgerDatastore(PostgresDatastore):
         the pool's bookkeeping.
         """
         if self._writer is None or self._writer.broken:
-            self._writer = Pipeline(self.connect(), self._answer_seconds_max, self.unconfirmed.notice)
+            connection = self.connect()
+            # Its few statements go by keys, and their arrays would have each planned anew at every commit.
+            connection.execute("SET plan_cache_mode TO force_generic_plan")
+            self._writer = Pipeline(connection, self._answer_seconds_max, self.unconfirmed.notice)
         return self._writer
 
     def drop_writer(self) -> None:
