@@ -272,14 +272,14 @@ def test_another_aggregates_key_opens_nothing() -> None:
 
 
 def test_the_place_in_the_log_does_not_matter_to_what_is_sealed_as_it_is_given_later() -> None:
-    assert unseal(replace(stored(), position=77), DATA_KEY).event == SAMPLE_OF[CredentialCreated]
+    assert unseal(stored()._replace(position=77), DATA_KEY).event == SAMPLE_OF[CredentialCreated]
 
 
 @given(st.text(min_size=1).filter(lambda text: text.isprintable()), st.integers(1, 2**31), st.uuids(), st.uuids())
 def test_any_text_in_any_place_opens_again(text: str, version: int, aggregate_id: UUID, tenant: UUID) -> None:
     event = CredentialWhitelisted(CONTEXT, (text, text))
     there = Recorded(aggregate_id, version, tenant, event)
-    back = replace(there, event=decode(*encode(there, DATA_KEY)))
+    back = there._replace(event=decode(*encode(there, DATA_KEY)))
     assert back.event != event
     assert unseal(back, DATA_KEY) == there
 
