@@ -1,7 +1,7 @@
 """The permissions that credentials can be given: groups of entities, each with a View and an Edit permission."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ledger.errors import InvalidValue
@@ -21,6 +21,16 @@ class Catalogue:
 
     version: int
     groups: dict[str, tuple[str, ...]]
+    # Expanded once: every creation asks for them.
+    _presets: dict[Preset, tuple[Scope, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        entities = [entity for group in self.groups.values() for entity in group]
+        expanded = {
+            preset: scopes(f"{entity}:{action}" for entity in entities for action in actions)
+            for preset, actions in PRESETS.items()
+        }
+        object.__setattr__(self, "_presets", expanded)
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -29,8 +39,7 @@ class Catalogue:
 
     def preset(self, preset: Preset) -> tuple[Scope, ...]:
         """The scopes that a preset stands for, sorted."""
-        entities = [entity for group in self.groups.values() for entity in group]
-        return scopes(f"{entity}:{action}" for entity in entities for action in PRESETS[preset])
+        return self._presets[preset]
 
     def choose(
         self, access_level: AccessLevel, preset: Preset | None, chosen: Iterable[str] | None
