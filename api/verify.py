@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import Response, g, request
 from flask_smorest import Blueprint
-from werkzeug.datastructures import WWWAuthenticate
 
 from api import outgoing
 from api.auth import VERIFIES, Caller, bearer_token, token_digests, unauthorised
@@ -18,9 +17,13 @@ from api.problems import problem
 from api.schemas.verification import VerifyIn, VerifyOut
 from ledger.errors import Forbidden, InvalidValue
 from ledger.secrets import claims_our_format, malformed
-from ledger.values import Channel, Kind, Mode, one_of, parse_address
+from ledger.values import AnyAddress, Channel, Kind, Mode, one_of, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
+
+# What the client of a forward-auth proxy may present. In one header, as nginx before 1.23 hands on no more than one of
+# several, and written out, as a realm is always quoted (RFC 9110 sections 11.5 and 11.6.1).
+_CHALLENGES = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
 
 blueprint = Blueprint("Verification", __name__, url_prefix="/v1", description="For gateways.")
 blueprint.ARGUMENTS_PARSER = StrictParser()
@@ -35,7 +38,7 @@ def verify(body: dict[str, Any]) -> Response:
     asked = _question(
         body["secret"],
         public_id=body.get("public_id"),
-        client_ip=body.get("client_ip"),
+        client_address=parse_address(body["client_ip"]) if body.get("client_ip") else None,
         mode=body.get("mode"),
         channel=body.get("channel"),
         scopes=body["scopes"],
@@ -70,9 +73,7 @@ def authorize() -> Response:
     X-Gateway-Token.
     """
     digests = token_digests(request.headers.get("X-Gateway-Token", "").strip())
-    unknown = set(request.args) - {"mode", "channel", "scopes", "api"}
-    if unknown:
-        raise InvalidValue(min(unknown), "is not a parameter of this")
+    _check_parameters()
     presented = _presented()
     if presented is None:
         return _challenge("present a credential")
@@ -80,7 +81,7 @@ def authorize() -> Response:
     asked = _question(
         secret,
         public_id=public_id,
-        client_ip=_real_ip(),
+        client_address=_real_address(),
         mode=request.args.get("mode"),
         channel=request.args.get("channel"),
         scopes=request.args.get("scopes", "").replace(",", " ").split(),
@@ -100,7 +101,7 @@ def _question(
     secret: str,
     *,
     public_id: str | None,
-    client_ip: str | None,
+    client_address: AnyAddress | None,
     mode: str | None,
     channel: str | None,
     scopes: Sequence[str],
@@ -112,9 +113,10 @@ def _question(
         digests=() if malformed(secret) else services().keyring.digests.candidates(secret),
         at=now(),
         public_id=public_id,
-        client_ip=parse_address(client_ip) if client_ip else None,
-        mode=one_of(Mode, mode, "mode") if mode else None,
-        channel=one_of(Channel, channel, "channel") if channel else None,
+        client_ip=client_address,
+        # An empty one is refused: a proxy's variable that was not set must not mean that nothing is required.
+        mode=None if mode is None else one_of(Mode, mode, "mode"),
+        channel=None if channel is None else one_of(Channel, channel, "channel"),
         scopes=scopes,
         api=api,
     )
@@ -166,6 +168,15 @@ def _represent(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _check_parameters() -> None:
+    """Refuse a requirement that would otherwise go unheard: one of another name, and the second of two."""
+    for name, values in request.args.lists():
+        if name not in ("mode", "channel", "scopes", "api"):
+            raise InvalidValue(name, "is not a parameter of this")
+        if len(values) > 1:
+            raise InvalidValue(name, "is there twice", "duplicate_field")
+
+
 def _presented() -> tuple[str, str | None] | None:
     """The client's secret and public identifier: X-API-Key, Bearer, or Basic (RFC 7617); None for none or several."""
     key = request.headers.get("X-API-Key")
@@ -188,16 +199,22 @@ def _presented() -> tuple[str, str | None] | None:
     return None
 
 
-def _real_ip() -> str | None:
-    """The client's address as the gateway gives it; a gateway holds a token, so its word counts."""
-    return request.headers.get("X-Real-IP") or client_address(request, services().settings.trusted_proxies) or None
+def _real_address() -> AnyAddress | None:
+    """The client's address as the gateway gives it; a gateway holds a token, so its word counts.
+
+    None for one that cannot be read (nginx says `unix:` of a local socket): to an allowlist that is no address, which
+    refuses; a 422 would be for the gateway's operator, who is not there to read it.
+    """
+    given = request.headers.get("X-Real-IP") or client_address(request, services().settings.trusted_proxies)
+    try:
+        return parse_address(given)
+    except InvalidValue:
+        return None
 
 
 def _challenge(detail: str, code: Code | None = None) -> Response:
-    response = problem(401, "unauthorised", detail, headers={"X-Code": code} if code else None)
-    response.headers.add("WWW-Authenticate", WWWAuthenticate("bearer", {"realm": "api"}).to_header())
-    response.headers.add("WWW-Authenticate", WWWAuthenticate("basic", {"realm": "api", "charset": "UTF-8"}).to_header())
-    return response
+    headers = {"WWW-Authenticate": _CHALLENGES}
+    return problem(401, "unauthorised", detail, headers=headers | ({"X-Code": code} if code else {}))
 
 
 def _let_through(verdict: Verdict) -> Response:
