@@ -50,7 +50,9 @@ def readyz() -> Response:
 @blueprint.doc(
     operationId="metrics",
     security=[],
-    responses={"200": {"description": "Prometheus's text format.", "content": {"text/plain": {}}}},
+    responses={
+        "200": {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
 )
 def metrics() -> Response:
     """Metrics of all workers for Prometheus.

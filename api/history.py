@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 from flask_smorest import Blueprint
 
-from api import outgoing
+from api import documents, outgoing
 from api.auth import READS_HISTORY, allow, authenticate
 from api.commanding import reach_position
 from api.credentials import existing
@@ -72,4 +72,4 @@ def events(query: dict[str, Any], organisation_id: UUID) -> Response:
     )
     reach_position(VIEW.name)
     found = list_activity(services().store, organisation_id, filters, cursor=query.get("cursor"), limit=query["limit"])
-    return outgoing.page(map(outgoing.activity, found.rows), found.cursor)
+    return outgoing.page(map(documents.activity, found.rows), found.cursor)

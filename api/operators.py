@@ -8,7 +8,7 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
-from api import outgoing
+from api import documents, outgoing
 from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, authenticate, caller
 from api.commanding import (
     BEGINNING,
@@ -48,7 +48,7 @@ blueprint.before_request(authenticate)
 
 def represent(state: Any) -> dict[str, Any]:
     """The operator that a command left."""
-    return outgoing.operator(status_row(state))
+    return documents.operator(status_row(state))
 
 
 @blueprint.route("")
@@ -72,7 +72,7 @@ class Operators(MethodView):
         rows = list_operators(services().store, organisation_id, after, query["limit"] + 1)
         shown = rows[: query["limit"]]
         cursor = encode_cursor(shown[-1]["operator_id"], of) if len(rows) > len(shown) else None
-        return outgoing.page(map(outgoing.operator, shown), cursor)
+        return outgoing.page(map(documents.operator, shown), cursor)
 
     @blueprint.doc(operationId="enrolOperator", **BEGINNING)
     @blueprint.arguments(OperatorIn(), examples=ENROLLING)
@@ -108,7 +108,7 @@ class Operator(MethodView):
         row = _seen(operator_id)
         if caller().operator_id != operator_id:
             allow(READS_OPERATORS, row["organisation_id"])
-        return outgoing.answer(outgoing.operator(row), headers={"ETag": outgoing.etag(row["version"])})
+        return outgoing.answer(documents.operator(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="removeOperator", **COMMAND)
     @blueprint.arguments(Why(), required=False)

@@ -8,7 +8,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 from uuid_utils.compat import uuid7
 
-from api import outgoing
+from api import documents, outgoing
 from api.auth import MANAGES_OPERATORS, READS_CREDENTIALS, allow, authenticate, caller
 from api.commanding import BEGINNING, COMMAND_ON_A_VERSION, CREATED, READ, WRITTEN, carry_out, expected_version
 from api.incoming import StrictParser, context, services
@@ -27,7 +27,7 @@ blueprint.before_request(authenticate)
 
 def represent(state: Any) -> dict[str, Any]:
     """The organisation that a command left."""
-    return outgoing.organisation(status_row(state))
+    return documents.organisation(status_row(state))
 
 
 @blueprint.route("")
@@ -49,7 +49,7 @@ class Organisations(MethodView):
         rows = list_organisations(services().store, found.organisation_id, after, query["limit"] + 1)
         shown = rows[: query["limit"]]
         cursor = encode_cursor(shown[-1]["organisation_id"], of) if len(rows) > len(shown) else None
-        return outgoing.page(map(outgoing.organisation, shown), cursor)
+        return outgoing.page(map(documents.organisation, shown), cursor)
 
     @blueprint.doc(operationId="registerOrganisation", **BEGINNING)
     @blueprint.arguments(OrganisationIn())
@@ -81,7 +81,7 @@ class Organisation(MethodView):
         """
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id)
-        return outgoing.answer(outgoing.organisation(row), headers={"ETag": outgoing.etag(row["version"])})
+        return outgoing.answer(documents.organisation(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="renameOrganisation", **COMMAND_ON_A_VERSION)
     @blueprint.arguments(OrganisationIn())

@@ -110,6 +110,7 @@ MEANINGS: Mapping[str, str] = {
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
     "operator_removed": "The operator was removed. Enrol another one.",
+    "rebuild_running": "The view is being rebuilt already.",
     "last_administrator": "The installation would be left without an administrator.",
     "name_already_claimed": "Somebody else has this name, public identifier or secret.",
     "login_already_claimed": "The login is taken on its channel. Logins are unique across the installation.",

@@ -11,6 +11,7 @@
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
+    │   ├── RebuildRunning
     │   └── AlreadyExists
     ├── StaleVersion                   the state moved on from the version the caller expected
     ├── IdempotencyKeyReused           the same key with another request
@@ -161,6 +162,12 @@ class LoginAlreadyClaimed(NameAlreadyClaimed):
     """The login is taken on its channel, across the installation."""
 
     code = "login_already_claimed"
+
+
+class RebuildRunning(NotAllowedNow):
+    """The view is being rebuilt already, here or in another process."""
+
+    code = "rebuild_running"
 
 
 class AlreadyExists(NotAllowedNow):

@@ -188,7 +188,7 @@ def _query(caller_digests: int, secret_digests: int, by_login: bool) -> str:
     found = _BY_DIGEST.format(digests=_placeholders(secret_digests))
     if by_login:
         found = f"({found}) UNION ALL ({_BY_LOGIN})"
-    return f"SELECT * FROM ({caller}) o LEFT JOIN ({found}) f ON true"  # noqa: S608
+    return f"SELECT o.*, f.* FROM (SELECT) a LEFT JOIN ({caller}) o ON true LEFT JOIN ({found}) f ON true"  # noqa: S608
 
 
 def _placeholders(count: int) -> str:
@@ -210,7 +210,5 @@ def find_for_verification(
     with store.cursor_of_tuples() as curs:
         parameters = (*caller_digests, *secret_digests, *map(str, login or ()))
         rows = curs.execute(query, parameters, prepare=True, binary=True).fetchall()
-    if not rows:
-        return None, []
     candidates = [Candidate(*row[_CALLER_COLUMNS:]) for row in rows if row[_CALLER_COLUMNS] is not None]
-    return Caller(*rows[0][:_CALLER_COLUMNS]), candidates
+    return (None if rows[0][0] is None else Caller(*rows[0][:_CALLER_COLUMNS])), candidates

@@ -70,7 +70,7 @@ VIEW: StateView[Operator] = StateView(
 def find_operator_by_token(store: LedgerDatastore, digests: Sequence[str]) -> dict[str, Any] | None:
     """The operator whose live token has one of these digests."""
     return store.row(
-        "SELECT o.* FROM operator_token t JOIN operator_status o USING (operator_id) "
+        "SELECT o.* FROM operator_token t JOIN operator_status o USING (operator_id) "  # noqa: S608
         # A parameter for each digest: their number would be unknown in an array, and the statement planned every time.
         f"WHERE t.digest IN ({', '.join(['%s'] * len(digests))}) AND o.removed_at IS NULL "
         "AND (t.expires_at IS NULL OR t.expires_at > now())",

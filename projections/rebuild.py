@@ -24,7 +24,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from ledger.errors import InvalidValue, NotAllowedNow, StoreUnavailable
+from ledger.errors import InvalidValue, RebuildRunning, StoreUnavailable
 from ledger.events import Recorded
 from ledger.store.datastore import unavailable_as_such
 from ledger.store.log import EventLog, Snapshot
@@ -48,12 +48,6 @@ PROGRESS_SECONDS = 0.1  # as often as a progress bar is worth drawing
 
 Progress = Callable[[int, int], None]
 """Called with the events folded so far and those there are, ten times a second at most."""
-
-
-class RebuildRunning(NotAllowedNow):
-    """The view is being rebuilt already, here or in another process."""
-
-    code = "rebuild_running"
 
 
 def rebuild(log: EventLog, view_name: str, progress: Progress | None = None) -> int:

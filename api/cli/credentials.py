@@ -8,8 +8,8 @@ from uuid import UUID
 
 import click
 
+from api import documents
 from api.cli import options
-from api.cli.documents import credential_document, row_status
 from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.catalogue import DEFAULT_CATALOGUE, PRESETS
@@ -141,7 +141,7 @@ def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
         _catch_up(session)
         rows, more = _listed(session, organisation, CredentialFilters(**filters), now, limit)
     if json:
-        data = [credential_document(row, now, days) for row in rows]
+        data = [documents.credential(row, now, days) for row in rows]
         print_json({"data": data, "pagination": {"has_more": more}})
         return
     print_table(
@@ -150,7 +150,7 @@ def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
             (
                 row["credential_id"],
                 row["name"],
-                row_status(row, now),
+                documents.status_of(row, now),
                 row["kind"],
                 row["public_id"],
                 row["mode"],
@@ -482,7 +482,7 @@ def _print_with_secret(
 
 
 def _document(session: Session, found: Credential) -> dict[str, Any]:
-    return credential_document(_row(session, found), datetime.now(UTC), session.services.settings.rotation_days)
+    return documents.credential(_row(session, found), datetime.now(UTC), session.services.settings.rotation_days)
 
 
 def _row(session: Session, found: Credential) -> dict[str, Any]:

@@ -9,14 +9,10 @@ from uuid import UUID
 import click
 from rich.text import Text
 
+from api import documents
 from api.cli import options
 from api.cli.credentials import credential_facts
-from api.cli.documents import (
-    credential_document,
-    event_document,
-    operator_document,
-    organisation_document,
-)
+from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
@@ -99,12 +95,12 @@ def _document(
         case Credential():
             row = credential_status.status_row(state)
             days = session.services.settings.rotation_days
-            return document | {"as_of": as_of, "state": credential_document(row, as_of or state.created_at, days)}
+            return document | {"as_of": as_of, "state": documents.credential(row, as_of or state.created_at, days)}
         case Operator():
-            return document | {"as_of": as_of, "state": operator_document(operator_status.status_row(state))}
+            return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
         case Organisation():
             row = organisation_status.status_row(state)
-            return document | {"as_of": as_of, "state": organisation_document(row)}
+            return document | {"as_of": as_of, "state": documents.organisation(row)}
     return document
 
 

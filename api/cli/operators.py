@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
+from api import documents
 from api.cli import options
-from api.cli.documents import operator_document
 from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.commands import ChangeOperatorRoles, RemoveOperator
@@ -60,7 +60,7 @@ def enrol(
         )
         receipt = session.services.ledger.handle(command)
     if json:
-        print_json({**operator_document(status_row(receipt.state)), "token": token.plaintext})
+        print_json({**documents.operator(status_row(receipt.state)), "token": token.plaintext})
     else:
         tell(f"Enrolled operator {receipt.state.name}, id {receipt.id}.")
         print_secret(token.plaintext, "operator's token")
@@ -74,7 +74,7 @@ def list_(organisation: UUID | None, json: bool) -> None:
     with open_ledger() as session:
         rows = list(_all(session, organisation))
     if json:
-        print_json({"data": [operator_document(row) for row in rows]})
+        print_json({"data": [documents.operator(row) for row in rows]})
         return
     print_table(
         ("id", "name", "roles", "organisation", "production", "enrolled", "removed"),
@@ -101,7 +101,7 @@ def show(operator_id: UUID, json: bool) -> None:
     with open_ledger() as session:
         found = session.operator(operator_id)
     if json:
-        print_json(operator_document(status_row(found)))
+        print_json(documents.operator(status_row(found)))
     else:
         print_facts(operator_facts(found))
 
@@ -141,7 +141,7 @@ def roles(
         )
         _warn_without_administrator(session)
     if json:
-        print_json(operator_document(status_row(receipt.state)))
+        print_json(documents.operator(status_row(receipt.state)))
     else:
         click.echo(f"Operator {receipt.id} now has {', '.join(receipt.state.roles)} (version {receipt.version}).")
 
@@ -164,7 +164,7 @@ def rotate_token(operator_id: UUID, overlap: timedelta, reason: str, expected_ve
         )
         receipt = session.services.ledger.handle(command)
     if json:
-        print_json({**operator_document(status_row(receipt.state)), "token": token.plaintext})
+        print_json({**documents.operator(status_row(receipt.state)), "token": token.plaintext})
     else:
         tell(f"Rotated the token of operator {receipt.id} (version {receipt.version}).")
         print_secret(token.plaintext, "operator's new token")
@@ -183,7 +183,7 @@ def remove(operator_id: UUID, reason: str, expected_version: int | None, json: b
         )
         _warn_without_administrator(session)
     if json:
-        print_json(operator_document(status_row(receipt.state)))
+        print_json(documents.operator(status_row(receipt.state)))
     else:
         click.echo(f"Removed operator {receipt.id}: its tokens are refused.")
 

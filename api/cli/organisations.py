@@ -7,8 +7,8 @@ from uuid import UUID
 import click
 from uuid_utils.compat import uuid7
 
+from api import documents
 from api.cli import options
-from api.cli.documents import organisation_document
 from api.cli.output import print_json, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.commands import RegisterOrganisation, RenameOrganisation
@@ -34,7 +34,7 @@ def register(name: str, reason: str, json: bool) -> None:
             RegisterOrganisation(context=session.context(reason), organisation_id=uuid7(), name=Name(name))
         )
     if json:
-        print_json(organisation_document(status_row(receipt.state)))
+        print_json(documents.organisation(status_row(receipt.state)))
     else:
         tell(f"Registered organisation {receipt.state.name}. Its id:")
         click.echo(str(receipt.id))
@@ -58,7 +58,7 @@ def rename(organisation_id: UUID, name: str, reason: str, expected_version: int 
             )
         )
     if json:
-        print_json(organisation_document(status_row(receipt.state)))
+        print_json(documents.organisation(status_row(receipt.state)))
     else:
         click.echo(f"Organisation {receipt.id} is now called {receipt.state.name} (version {receipt.version}).")
 
@@ -70,7 +70,7 @@ def list_(json: bool) -> None:
     with open_ledger() as session:
         rows = list(_all(session))
     if json:
-        print_json({"data": [organisation_document(row) for row in rows]})
+        print_json({"data": [documents.organisation(row) for row in rows]})
     else:
         print_table(("id", "name", "registered"), [(r["organisation_id"], r["name"], r["registered_at"]) for r in rows])
 

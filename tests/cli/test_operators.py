@@ -3,7 +3,7 @@
 import orjson
 from flask import Flask
 
-from api import outgoing
+from api import documents, outgoing
 from api.wiring import Services
 from projections.operator_status import find_operator_by_token, list_operators
 from tests.cli.conftest import CommandLine
@@ -27,7 +27,7 @@ def test_what_json_shows_of_an_operator_is_what_the_api_shows(keyledger: Command
     enrol(keyledger)
     app = Flask(__name__)
     with app.app_context():
-        by_the_api = [outgoing.operator(row) for row in list_operators(services.store, None, None, 10)]
+        by_the_api = [documents.operator(row) for row in list_operators(services.store, None, None, 10)]
     shown = keyledger.ok("operator", "list", "--json").json["data"]
     assert list(shown[0]) == list(by_the_api[0])
     ours, theirs = (dict(one) for one in (shown[0], orjson.loads(outgoing.to_json(by_the_api[0]))))

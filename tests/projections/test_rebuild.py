@@ -29,10 +29,10 @@ from ledger.commands import (
     SetAllowlist,
     SuspendCredential,
 )
-from ledger.errors import InvalidValue, LedgerError
+from ledger.errors import InvalidValue, LedgerError, RebuildRunning
 from ledger.values import Channel, Description, EmailAddress, Kind, Label, Login, Mode, Name, Network, Role
 from projections import PROJECTIONS
-from projections.rebuild import SUFFIX, RebuildRunning, line_encoder, rebuild
+from projections.rebuild import SUFFIX, line_encoder, rebuild
 from projections.runner import Projector, advisory_key, wait_for
 from tests import given
 from tests.projections.keeping_up import all_rows, catch_up
