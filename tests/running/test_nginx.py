@@ -69,6 +69,8 @@ class _Wire:
     def __init__(self, api_port: int) -> None:
         self.said = bytearray()
         self._api_port = api_port
+        self._cut = False
+        self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -82,11 +84,16 @@ class _Wire:
             threading.Thread(target=self._connect, args=(near,), daemon=True).start()
 
     def _connect(self, near: socket.socket) -> None:
+        if self._cut:
+            near.close()
+            return
         with near, socket.create_connection(("127.0.0.1", self._api_port)) as far:
+            self._open.add(near)
             back = threading.Thread(target=self._pass, args=(far, near, bytearray()), daemon=True)
             back.start()
             self._pass(near, far, self.said)
             back.join()
+            self._open.discard(near)
 
     @staticmethod
     def _pass(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
@@ -97,6 +104,17 @@ class _Wire:
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # one side is gone, and so is the connection
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        """Nobody answers at the other end."""
+        self._cut = True
+        for near in list(self._open):
+            near.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:
+            self._cut = False
 
     def close(self) -> None:
         """Accept no more."""
@@ -361,6 +379,40 @@ def test_a_suspended_key_is_refused_until_it_is_resumed(front: Front) -> None:
     front.handle(ResumeCredential, credential_id)
 
     assert (suspended, front.ask({"X-API-Key": secret}).status) == (401, 200)
+
+
+def test_nobody_gets_in_while_the_api_does_not_answer(front: Front) -> None:
+    _, secret = front.key()
+
+    with front.wire.cut():
+        reply = front.ask({"X-API-Key": secret})
+
+    assert (reply.status, reply.reached) == (500, None)
+    assert front.ask({"X-API-Key": secret}).status == 200
+
+
+@pytest.mark.parametrize("name", ["X-API-Key", "Authorization", "X-Gateway-Token"])
+def test_granian_takes_neither_of_two_headers_for_the_only_one(front: Front, name: str) -> None:
+    _, secret = front.key()
+    prefix, good = {
+        "X-API-Key": ("", secret),
+        "Authorization": ("Bearer ", secret),
+        "X-Gateway-Token": ("", front.token),
+    }[name]
+    rest = {"X-API-Key": secret} if name == "X-Gateway-Token" else {"X-Gateway-Token": front.token}
+
+    def status(*values: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", front.wire.port, timeout=SECONDS_MAX)
+        connection.putrequest("GET", "/v1/authorize")
+        for header, value in [*rest.items(), *((name, prefix + value) for value in values)]:
+            connection.putheader(header, value)
+        connection.endheaders()
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    assert [status(good), status(good, "other"), status("other", good)] == [200, 401, 401]
 
 
 # --- what reaches whom -----------------------------------------------------------------------------------------------
