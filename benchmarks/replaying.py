@@ -51,10 +51,14 @@ def measure(services: Services, *, rounds: int = 3) -> dict[str, Any]:
 
 def _copy(services: Services, events: int) -> int:
     """The limit: the same columns in the same order, binary, undecoded."""
-    with services.store.connect() as connection, connection.cursor() as curs, curs.copy(
-        "COPY (SELECT originator_id, originator_version, organisation_id, topic, state, notification_id "
-        "FROM ledger_events ORDER BY notification_id) TO STDOUT (FORMAT binary)"
-    ) as copy:
+    with (
+        services.store.connect() as connection,
+        connection.cursor() as curs,
+        curs.copy(
+            "COPY (SELECT originator_id, originator_version, organisation_id, topic, state, notification_id "
+            "FROM ledger_events ORDER BY notification_id) TO STDOUT (FORMAT binary)"
+        ) as copy,
+    ):
         for _ in copy:
             pass
     return events
