@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -110,7 +110,8 @@ class _Wire:
         """Nobody answers at the other end."""
         self._cut = True
         for near in list(self._open):
-            near.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # nginx was first
+                near.shutdown(socket.SHUT_RDWR)
         try:
             yield
         finally:
