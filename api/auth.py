@@ -85,7 +85,15 @@ def token_digests(token: str) -> Sequence[str]:
 
 def unauthorised(detail: str) -> Unauthorized:
     """A 401 with its challenge (RFC 9110 section 11.6.1)."""
-    return Unauthorized(detail, www_authenticate=WWWAuthenticate("bearer", {"realm": "keyledger"}))
+    return Unauthorized(detail, www_authenticate=_Challenge("bearer"))
+
+
+class _Challenge(WWWAuthenticate):
+    """Written out: a realm is always quoted (RFC 9110 section 11.5), which werkzeug does only where it must."""
+
+    def to_header(self) -> str:
+        """See the class."""
+        return 'Bearer realm="keyledger"'
 
 
 def allow(roles: frozenset[Role], organisation_id: UUID | None = None) -> Caller:

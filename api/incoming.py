@@ -17,9 +17,11 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from api.wiring import Services
 from ledger.errors import InvalidValue
 from ledger.events import Context
+from ledger.secrets import SECRET_PATTERN
 from ledger.values import AnyNetwork, Reason, Via
 
 # What may stand in a log line and a header, and no longer than a trace id with some prefix.
+_SECRET = re.compile(SECRET_PATTERN)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -30,10 +32,14 @@ def services() -> Services:
 
 
 def request_id() -> str:
-    """The caller's X-Request-Id where it is harmless, or a fresh one."""
+    """The caller's X-Request-Id where it is harmless, or a fresh one.
+
+    It goes into logs and events for good, so one that holds a secret of ours is not taken.
+    """
     if "request_id" not in g:
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+        harmless = _REQUEST_ID.fullmatch(given) and not _SECRET.search(given)
+        g.request_id = given if harmless else str(uuid7())
     found: str = g.request_id
     return found
 
