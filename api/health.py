@@ -1,5 +1,7 @@
 """Whether the process lives, and whether it can do its work."""
 
+from typing import Any
+
 from flask import Response
 from flask_smorest import Blueprint
 
@@ -7,7 +9,10 @@ from api import outgoing
 from api.incoming import services
 from api.observability import CONTENT_TYPE, exposition
 from ledger.errors import StoreUnavailable
+from ledger.store.migrate import MigrationError, pending
 from projections.runner import lag
+
+RETRY_AFTER_SECONDS = 5  # a migration or a view that catches up takes seconds at least
 
 blueprint = Blueprint("Running it", __name__, description="For whoever runs the service.")
 
@@ -27,23 +32,32 @@ def healthz() -> Response:
 )
 def readyz() -> Response:
     """Whether commands and queries can be answered, and how far the views are behind."""
-    settings = services().settings
+    store, settings = services().store, services().settings
     try:
-        behind = lag(services().store)
+        with store.cursor_of_tuples() as curs:
+            missing = [f"{step.version:04}_{step.name}" for step in pending(curs.connection)]
+        behind = {} if missing else lag(store)
     except StoreUnavailable as error:
-        return outgoing.answer(
-            {"status": "unavailable", "database": str(error)}, 503, {"Retry-After": str(error.retry_after_seconds)}
-        )
+        return _not_ready({"status": "unavailable", "database": str(error)}, error.retry_after_seconds)
+    except MigrationError as error:  # a newer version, or one that was changed, was here
+        return _not_ready({"status": "unavailable", "database": "ok", "migrations": str(error)})
+    if missing:
+        return _not_ready({"status": "unavailable", "database": "ok", "migrations": f"missing {', '.join(missing)}"})
     late = [name for name, one in behind.items() if one.seconds_behind > settings.projection_lag_max]
     body = {
         "status": "behind" if late else "ready",
         "database": "ok",
+        "migrations": "ok",
         "projections": {
             name: {"position": one.position, "head": one.head, "seconds_behind": round(one.seconds_behind, 3)}
             for name, one in behind.items()
         },
     }
-    return outgoing.answer(body, 503 if late else 200, {"Retry-After": "5"} if late else None)
+    return _not_ready(body) if late else outgoing.answer(body)
+
+
+def _not_ready(body: dict[str, Any], retry_after_seconds: int = RETRY_AFTER_SECONDS) -> Response:
+    return outgoing.answer(body, 503, {"Retry-After": str(retry_after_seconds)})
 
 
 @blueprint.route("/metrics")

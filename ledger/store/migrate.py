@@ -8,9 +8,11 @@ work with the previous release of the code still running: add first, remove a re
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from ledger.store.datastore import unavailable_as_such
 from ledger.store.keys import Keyring, WrongMasterKey, same_check_value
@@ -73,9 +75,12 @@ def migrate(conninfo: str, schema: str) -> list[Migration]:
     return missing
 
 
-def pending(connection: psycopg.Connection[tuple[object, ...]]) -> list[Migration]:
-    """What `migrate` would apply, for a connection whose search path is the ledger's schema."""
-    row = connection.execute("SELECT to_regclass('schema_migration') IS NULL").fetchone()
+def pending(connection: psycopg.Connection[Any]) -> list[Migration]:
+    """What `migrate` would apply, for a connection whose search path is the ledger's schema.
+
+    Raises `MigrationError` where a newer version, or one whose migrations were changed, was at work.
+    """
+    row = connection.cursor(row_factory=tuple_row).execute("SELECT to_regclass('schema_migration') IS NULL").fetchone()
     if row is None or row[0]:
         return migrations()
     applied = _applied(connection)
@@ -124,9 +129,8 @@ def _set_up(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> 
         ) from None
 
 
-def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, str]:
-    rows = connection.execute("SELECT version, digest FROM schema_migration").fetchall()
-    return {version: digest for version, digest in rows}  # type: ignore[misc]  # rows are untyped  # noqa: C416
+def _applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
+    return dict(connection.cursor(row_factory=tuple_row).execute("SELECT version, digest FROM schema_migration"))
 
 
 def _checked(applied: dict[int, str]) -> list[Migration]:
