@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -150,18 +150,19 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class ObservedLedger(Ledger):
     """The ledger, counting commands by how they ended."""
 
-    def handle(self, command: Command, idempotency: Idempotency | None = None) -> Receipt:
-        """See `Ledger.handle`."""
+    def handle_all(self, commands: Sequence[Command], idempotency: Idempotency | None = None) -> Sequence[Receipt]:
+        """See `Ledger.handle_all`."""
         outcome = "fault"
         try:
-            receipt = super().handle(command, idempotency)
+            receipts = super().handle_all(commands, idempotency)
             outcome = "recorded"
         except LedgerError as error:
             outcome = error.code
             raise
         finally:
-            COMMANDS.labels(type(command).__name__, outcome).inc()
-        return receipt
+            for command in commands:
+                COMMANDS.labels(type(command).__name__, outcome).inc()
+        return receipts
 
 
 def observe_batch(batch: BatchStatistics) -> None:

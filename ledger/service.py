@@ -5,7 +5,7 @@ one transaction with the rows of the inline views; then, and only then, the call
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from ledger.errors import AlreadyExists, CommandInFlight, LedgerError, NotFound,
 from ledger.events import CredentialErased, Event, Recorded
 from ledger.store.keys import DataKey, WrappedKey
 from ledger.store.log import EventLog
-from ledger.store.recorder import Append, IdempotencyEntry, InlineTable, Row
+from ledger.store.recorder import Append, Claim, IdempotencyEntry, InlineTable, Row
 
 # How often a command is decided anew because someone else was faster. Each time somebody did get through, so this many
 # losses in a row mean a load on one aggregate that waiting would not cure.
@@ -98,13 +98,31 @@ class Receipt:
 class Idempotency:
     """What to remember of the request under its Idempotency-Key.
 
-    `answer` makes the bytes to give to a retry from the state the command leaves; they are sealed before they are kept.
+    `answer` makes the bytes to give to a retry from the states that the commands leave, one an argument; they are
+    sealed before they are kept.
     """
 
     actor: str
     key: str
     fingerprint: bytes
-    answer: Callable[[State], bytes]
+    answer: Callable[..., bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one command changes: the aggregate as it will be, and the events that lead there, with their places."""
+
+    aggregate: Aggregate
+    begins: bool
+    state: State
+    recorded: Sequence[Recorded]
+    data_key: DataKey | None
+    new_data_key: WrappedKey | None
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The events alone."""
+        return [recorded.event for recorded in self.recorded]
 
 
 class Ledger:
@@ -121,23 +139,30 @@ class Ledger:
         Raises `NotFound`, whatever the decide function refuses (`NotAllowedNow`, `InvalidValue`), `StaleVersion` where
         the caller expected another version, and what `LedgerRecorder.append` raises.
         """
-        aggregate, decide, begins = ROUTES[type(command)]
-        aggregate_id: UUID = getattr(command, aggregate.id_field)
-        self._check_tenant(command)
+        (receipt,) = self.handle_all([command], idempotency)
+        return receipt
+
+    def handle_all(self, commands: Sequence[Command], idempotency: Idempotency | None = None) -> Sequence[Receipt]:
+        """The same for several commands, each on an aggregate of its own: all are recorded in one commit, or none.
+
+        Each is checked against what those before it leave.
+        """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                # A new aggregate's id is fresh: looking for its history would find nothing.
-                state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
-                events = _decided(aggregate, decide, begins, state, command)
+                decisions: list[Decision] = []
+                for command in commands:
+                    decisions.append(
+                        self._decide(command, {decision.state.id: decision.state for decision in decisions})
+                    )
             except LedgerError:
                 self._refuse_repetition(idempotency)
                 raise
             try:
-                return self._record(aggregate, aggregate_id, state, data_key, events, idempotency)
+                return self._record(decisions, idempotency)
             except StaleVersion:
-                if begins:
-                    raise AlreadyExists(f"this id of a new {aggregate.name} is taken") from None
-                if command.expected_version is not None or attempt == ATTEMPTS_MAX:
+                if all(decision.begins for decision in decisions):
+                    raise AlreadyExists(f"this id of a new {decisions[0].aggregate.name} is taken") from None
+                if attempt == ATTEMPTS_MAX or any(command.expected_version is not None for command in commands):
                     raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -163,68 +188,67 @@ class Ledger:
         ):
             raise CommandInFlight("a command with this Idempotency-Key was recorded just now") from None
 
-    def _check_tenant(self, command: Command) -> None:
+    def _check_tenant(self, command: Command, decided: Mapping[UUID, State]) -> None:
         """A credential or an operator belongs to an organisation that exists. Organisations never cease to."""
         if not isinstance(command, CreateCredential | EnrolOperator) or command.organisation_id is None:
             return
-        if command.organisation_id not in self._organisations:
+        if command.organisation_id not in self._organisations and command.organisation_id not in decided:
             self.load(ORGANISATION, command.organisation_id)
             if len(self._organisations) >= 100_000:  # some ten megabytes; forgetting costs one look-up each
                 self._organisations.clear()
             self._organisations.add(command.organisation_id)
 
-    def _record(
-        self,
-        aggregate: Aggregate,
-        aggregate_id: UUID,
-        state: State,
-        data_key: DataKey | None,
-        events: Sequence[Event],
-        idempotency: Idempotency | None,
-    ) -> Receipt:
+    def _decide(self, command: Command, decided: Mapping[UUID, State]) -> Decision:
+        """What a command changes, given what those before it in the same commit leave."""
+        aggregate, decide, begins = ROUTES[type(command)]
+        aggregate_id: UUID = getattr(command, aggregate.id_field)
+        self._check_tenant(command, decided)
+        # A new aggregate's id is fresh: looking for its history would find nothing.
+        state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
+        if state is None and not begins:
+            raise NotFound(aggregate.name)
         version = 0 if state is None else state.version
-        wrapped: WrappedKey | None = None
-        if state is None and aggregate.has_personal_data:
-            data_key, wrapped = self.log.keyring.new_data_key(aggregate_id)
+        if command.expected_version is not None and command.expected_version != version:
+            raise StaleVersion(command.expected_version, version)
+        new_data_key: WrappedKey | None = None
+        events = decide(state, command)
+        if begins and aggregate.has_personal_data:
+            data_key, new_data_key = self.log.keyring.new_data_key(aggregate_id)
         for number, event in enumerate(events, version + 1):
             state = aggregate.evolve(state, Recorded(aggregate_id, number, None, event))
         organisation_id = aggregate.organisation_of(state)
         recorded = [Recorded(aggregate_id, n, organisation_id, event) for n, event in enumerate(events, version + 1)]
-        positions = self.log.append(
-            Append(
-                self.log.stored(recorded, data_key),
-                organisation_id,
-                claims=[claim for event in events for claim in credential.claims_of(event)],
-                releases_claims=any(map(credential.releases_claims, events)),
-                data_key=wrapped,
-                destroys_data_key=any(isinstance(event, CredentialErased) for event in events),
-                idempotency=self._entry(idempotency, state),
-                rows=self._inline[type(state)](state),
-            )
-        )
-        placed = [
-            Recorded(aggregate_id, r.aggregate_version, r.organisation_id, r.event, position)
-            for r, position in zip(recorded, positions, strict=True)
-        ]
-        return Receipt(aggregate_id, state.version, positions[-1], state, placed)
+        return Decision(aggregate, begins, state, recorded, data_key, new_data_key)
 
-    def _entry(self, idempotency: Idempotency | None, state: State) -> IdempotencyEntry | None:
+    def _record(self, decisions: Sequence[Decision], idempotency: Idempotency | None) -> Sequence[Receipt]:
+        entry = self._entry(idempotency, [decision.state for decision in decisions])
+        appends = [self._append(decision) for decision in decisions]
+        appends[0] = replace(appends[0], idempotency=entry) if entry is not None else appends[0]
+        receipts = []
+        for decision, positions in zip(decisions, self.log.append_all(appends), strict=True):
+            placed = [r._replace(position=position) for r, position in zip(decision.recorded, positions, strict=True)]
+            state = decision.state
+            receipts.append(Receipt(state.id, state.version, positions[-1], state, placed))
+        return receipts
+
+    def _append(self, decision: Decision) -> Append:
+        events = decision.events
+        return Append(
+            self.log.stored(decision.recorded, decision.data_key),
+            decision.recorded[0].organisation_id,
+            claims=[Claim(*claim) for event in events for claim in credential.claims_of(event)],
+            releases_claims=any(map(credential.releases_claims, events)),
+            data_key=decision.new_data_key,
+            destroys_data_key=any(isinstance(event, CredentialErased) for event in events),
+            rows=self._inline[type(decision.state)](decision.state),
+        )
+
+    def _entry(self, idempotency: Idempotency | None, states: Sequence[State]) -> IdempotencyEntry | None:
         if idempotency is None:
             return None
         associated = f"{idempotency.actor}\n{idempotency.key}".encode()
-        sealed = self.log.keyring.seal_answer(idempotency.answer(state), associated)
+        sealed = self.log.keyring.seal_answer(idempotency.answer(*states), associated)
         return IdempotencyEntry(idempotency.actor, idempotency.key, idempotency.fingerprint, sealed)
-
-
-def _decided(
-    aggregate: Aggregate, decide: Callable[[Any, Any], list[Event]], begins: bool, state: State, command: Command
-) -> list[Event]:
-    if state is None and not begins:
-        raise NotFound(aggregate.name)
-    version = 0 if state is None else state.version
-    if command.expected_version is not None and command.expected_version != version:
-        raise StaleVersion(command.expected_version, version)
-    return decide(state, command)
 
 
 def fold(aggregate: Aggregate, recorded: Sequence[Recorded]) -> State:

@@ -59,13 +59,21 @@ class InlineTable:
         )
 
 
+class Claim(NamedTuple):
+    """A name to take that only one aggregate may have. `over` is the aggregate it is taken from, if that has it."""
+
+    claim: str
+    name: str
+    over: UUID | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Append:
     """All that one command wants recorded: all of it, or none. The events are of one aggregate, versions in a row."""
 
     events: Sequence[StoredEvent]
     organisation_id: UUID | None = None
-    claims: Sequence[tuple[str, str]] = ()
+    claims: Sequence[Claim] = ()
     releases_claims: bool = False
     data_key: WrappedKey | None = None
     destroys_data_key: bool = False
@@ -80,6 +88,13 @@ EVENTS = Statement(
     b"INSERT INTO ledger_events (originator_id, originator_version, topic, state, organisation_id, notification_id) "
     b"SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
     (_UUIDS, _BIGINTS, _TEXTS, _BYTEAS, _UUIDS, _BIGINTS),
+)
+# A name changes hands only from the one who was seen to have it: otherwise taking it is refused below.
+TAKEN_OVER_CLAIMS = Statement(
+    b"taken_over_claims",
+    b"DELETE FROM ledger_claims c USING unnest($1, $2, $3) AS w (claim, name, holder) "
+    b"WHERE c.claim = w.claim AND c.name = w.name AND c.aggregate_id = w.holder",
+    (_TEXTS, _TEXTS, _UUIDS),
 )
 CLAIMS = Statement(
     b"claims",
@@ -103,7 +118,7 @@ DESTROYED_DATA_KEYS = Statement(
 )
 
 # In this order a batch writes them, each where some command of it has something for it.
-_IN_ORDER = (EVENTS, CLAIMS, DATA_KEYS, IDEMPOTENCY, RELEASED_CLAIMS, DESTROYED_DATA_KEYS)
+_IN_ORDER = (EVENTS, TAKEN_OVER_CLAIMS, CLAIMS, DATA_KEYS, IDEMPOTENCY, RELEASED_CLAIMS, DESTROYED_DATA_KEYS)
 _ELEMENT_OIDS = {_UUIDS: _UUID, _BIGINTS: _BIGINT, _TEXTS: _TEXT, _BYTEAS: _BYTEA}
 
 
@@ -120,7 +135,7 @@ class Packed(NamedTuple):
     aggregate_id: UUID
     first: int
     last: int
-    claims: Sequence[tuple[str, str]]
+    claims: Sequence[Claim]
     idempotency: tuple[str, str] | None
     parts: Mapping[Statement, Part]
     rows: Mapping[InlineTable, Sequence[tuple[tuple[Any, ...], bytes]]]
@@ -157,8 +172,11 @@ def pack(append: Append) -> Packed:
         )
     }
     if append.claims:
-        claims, names = zip(*append.claims, strict=True)
-        parts[CLAIMS] = Part(len(claims), (_texts("claim", claims), _texts(claims[0], names), own_id * len(claims)))
+        parts[CLAIMS] = _claims(append.claims, own_id * len(append.claims))
+        taken_over = [claim for claim in append.claims if claim.over is not None]
+        if taken_over:
+            holders = b"".join([element(claim.over.bytes) for claim in taken_over if claim.over is not None])
+            parts[TAKEN_OVER_CLAIMS] = _claims(taken_over, holders)
     if (key := append.data_key) is not None:
         parts[DATA_KEYS] = Part(
             1, (element(key.aggregate_id.bytes), _texts("master_key_id", [key.master_key_id]), element(key.wrapped))
@@ -188,6 +206,11 @@ def pack(append: Append) -> Packed:
         {table: [_row(table, row) for row in rows] for table, rows in append.rows.items() if rows},
         events[0].state,
     )
+
+
+def _claims(claims: Sequence[Claim], holders: bytes) -> Part:
+    kinds, names = _texts("claim", [c.claim for c in claims]), _texts(claims[0].claim, [c.name for c in claims])
+    return Part(len(claims), (kinds, names, holders))
 
 
 def merged(statement: Statement, parts: Sequence[Part]) -> list[bytes]:

@@ -81,6 +81,10 @@ class EventLog:
         """Record a command's events; see `LedgerRecorder.append`."""
         return self.recorder.append(append)
 
+    def append_all(self, appends: Sequence[Append]) -> Sequence[Positions]:
+        """Record several commands' events in one transaction; see `LedgerRecorder.append_all`."""
+        return self.recorder.append_all(appends)
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def history(self, aggregate_id: UUID, *, up_to_version: int | None = None) -> History:

@@ -37,6 +37,7 @@ from ledger.store.append import (
     CLAIMS,
     IDEMPOTENCY,
     Append,
+    Claim,
     IdempotencyEntry,
     InlineTable,
     Packed,
@@ -49,7 +50,16 @@ from ledger.store.datastore import IDLE_IN_TRANSACTION_SECONDS, UNAVAILABLE, Led
 from ledger.store.group_commit import GroupCommit
 from ledger.store.pipeline import BEGIN, COMMIT, ROLLBACK, Call, Pipeline, Statement, array, bigint, element
 
-__all__ = ["Append", "BatchStatistics", "IdempotencyEntry", "InlineTable", "LedgerRecorder", "Positions", "Row"]
+__all__ = [
+    "Append",
+    "BatchStatistics",
+    "Claim",
+    "IdempotencyEntry",
+    "InlineTable",
+    "LedgerRecorder",
+    "Positions",
+    "Row",
+]
 
 EVENTS_TABLE = "ledger_events"
 CHANNEL = "ledger_events"
@@ -59,7 +69,9 @@ CHANNEL = "ledger_events"
 RESOLVE_SECONDS = IDLE_IN_TRANSACTION_SECONDS + 5.0
 
 Positions = Sequence[int]
-Outcome = Positions | Exception
+# What is recorded together or not at all: mostly one command's events, of one aggregate.
+Unit = Sequence[Packed]
+Outcome = Sequence[Positions] | Exception
 
 _LOCK_HEAD = Statement(b"lock_head", b"SELECT position FROM ledger_head FOR UPDATE")
 # One row for each asked, in their order. As scalar subqueries, since those stay index look-ups whatever the planner
@@ -72,7 +84,7 @@ _NEWEST = Statement(
 )
 _CLAIMED = Statement(
     b"claimed",
-    b"SELECT (SELECT 1 FROM ledger_claims c WHERE c.claim = w.claim AND c.name = w.name) "
+    b"SELECT (SELECT c.aggregate_id FROM ledger_claims c WHERE c.claim = w.claim AND c.name = w.name) "
     b"FROM unnest($1, $2) WITH ORDINALITY AS w (claim, name, place) ORDER BY place",
     CLAIMS.oids[:2],
 )
@@ -102,15 +114,15 @@ class BatchStatistics:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken:
-    """What a batch finds under the head's lock: the position, each aggregate's newest version (None where it has no
-    events), and which of the names and idempotency keys it asks for belong to somebody.
+    """What a batch finds under the head's lock, and what it takes of it: the position, each aggregate's newest version
+    (None where it has no events), who holds the names it asks for, and which of its idempotency keys are used.
     """
 
     position: int
     newest: dict[UUID, int | None]
-    claims: set[tuple[str, str]]
+    holders: dict[tuple[str, str], UUID]
     keys: set[tuple[str, str]]
 
 
@@ -127,7 +139,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
         self._store = datastore
         self._observe = observe
         self.channel_name = self.notify_channel  # where the library's subscriptions listen
-        self.group: GroupCommit[Packed, Positions] = GroupCommit(
+        self.group: GroupCommit[Unit, Sequence[Positions]] = GroupCommit(
             self._commit_batch,
             batch_max=settings.commit_batch_max,
             queue_max=settings.commit_queue_max,
@@ -142,7 +154,12 @@ class LedgerRecorder(PostgresApplicationRecorder):
         `InvalidValue` (PostgreSQL cannot hold it), `QueueFull` and `StoreUnavailable` with nothing recorded, and
         `OutcomeUnknown`.
         """
-        return self.group.submit(pack(append))
+        (positions,) = self.append_all([append])
+        return positions
+
+    def append_all(self, appends: Sequence[Append]) -> Sequence[Positions]:
+        """The same for several commands, of an aggregate each, which are recorded in one transaction or not at all."""
+        return self.group.submit([pack(append) for append in appends])
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """The library's own way in, for the events of one aggregate: the same, with the library's errors."""
@@ -164,11 +181,11 @@ class LedgerRecorder(PostgresApplicationRecorder):
 
     # --- one batch ---------------------------------------------------------------------------------------------------
 
-    def _commit_batch(self, batch: Sequence[Packed]) -> Sequence[Outcome]:
+    def _commit_batch(self, batch: Sequence[Unit]) -> Sequence[Outcome]:
         started = time.perf_counter()
         outcomes = self._commit_or_isolate(batch)
         if self._observe is not None:
-            recorded = sum(len(o) for o in outcomes if not isinstance(o, Exception))
+            recorded = sum(len(positions) for o in outcomes if not isinstance(o, Exception) for positions in o)
             refused = sum(isinstance(o, Exception) for o in outcomes)
             try:
                 self._observe(BatchStatistics(len(batch), recorded, refused, time.perf_counter() - started))
@@ -176,7 +193,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 _log.exception("the observer of commits failed")
         return outcomes
 
-    def _commit_or_isolate(self, batch: Sequence[Packed]) -> Sequence[Outcome]:
+    def _commit_or_isolate(self, batch: Sequence[Unit]) -> Sequence[Outcome]:
         """Commit the batch; where the server refuses it as a whole, halve it until the commands that it is about are
         alone, so that one bad command costs its company a few commits and nothing else.
         """
@@ -192,14 +209,19 @@ class LedgerRecorder(PostgresApplicationRecorder):
         middle = len(batch) // 2
         return [*self._commit_or_isolate(batch[:middle]), *self._commit_or_isolate(batch[middle:])]
 
-    def _commit(self, batch: Sequence[Packed]) -> Sequence[Outcome]:
+    def _commit(self, batch: Sequence[Unit]) -> Sequence[Outcome]:
         """One transaction in two round trips: look, under the head's lock; then write and commit.
 
         Two, so that a commit is only ever sent by who holds the lock: then whoever gets it next knows the outcome.
         """
         writer, taken = self._look_or_reconnect(batch)
         outcomes = _place(batch, taken)
-        accepted = [(p, o) for p, o in zip(batch, outcomes, strict=True) if not isinstance(o, Exception)]
+        accepted = [
+            (packed, positions)
+            for unit, outcome in zip(batch, outcomes, strict=True)
+            if not isinstance(outcome, Exception)
+            for packed, positions in zip(unit, outcome, strict=True)
+        ]
         if not accepted:
             self._roll_back(writer)
             return outcomes
@@ -220,7 +242,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             return [o if isinstance(o, Exception) else _unconfirmed() for o in outcomes]
         return outcomes
 
-    def _look_or_reconnect(self, batch: Sequence[Packed]) -> tuple[Pipeline, Taken]:
+    def _look_or_reconnect(self, batch: Sequence[Unit]) -> tuple[Pipeline, Taken]:
         """What the batch finds, and the connection that now holds the head's lock.
 
         A connection may have died since its last use, which shows only now. Nothing was written, so another is opened,
@@ -229,7 +251,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
         for attempt in (1, 2):
             writer = self._store.writer()
             try:
-                return writer, _look(writer, batch)
+                return writer, _look(writer, [packed for unit in batch for packed in unit])
             except psycopg.Error as error:
                 if not writer.broken:
                     self._roll_back(writer)
@@ -280,8 +302,8 @@ def _look(writer: Pipeline, batch: Sequence[Packed]) -> Taken:
     """
     ids = b"".join([element(packed.aggregate_id.bytes) for packed in batch])
     calls: list[Call] = [(BEGIN, ()), (_LOCK_HEAD, ()), (_NEWEST, (array(2950, len(batch), ids),))]
-    claims = [claim for packed in batch for claim in packed.claims]
-    if claims:
+    names = [(claim.claim, claim.name) for packed in batch for claim in packed.claims]
+    if names:
         calls.append((_CLAIMED, merged(_CLAIMED, [p.parts[CLAIMS] for p in batch if CLAIMS in p.parts])))
     keys = [packed.idempotency for packed in batch if packed.idempotency is not None]
     if keys:
@@ -290,43 +312,61 @@ def _look(writer: Pipeline, batch: Sequence[Packed]) -> Taken:
     if head.ntuples != 1:
         raise StoreUnavailable("the ledger's head row is missing: restore the database from a backup")
     answers = iter(others)
+    holders = _found(next(answers), names) if names else {}
     return Taken(
         _bigint(head.get_value(0, 0)) or 0,
         {packed.aggregate_id: _bigint(newest.get_value(place, 0)) for place, packed in enumerate(batch)},
-        {claims[i] for i in _found(next(answers), len(claims))} if claims else set(),
-        {keys[i] for i in _found(next(answers), len(keys))} if keys else set(),
+        {name: UUID(bytes=holder) for name, holder in holders.items()},
+        set(_found(next(answers), keys)) if keys else set(),
     )
 
 
-def _found(result: Any, count: int) -> list[int]:
-    return [place for place in range(count) if result.get_value(place, 0) is not None]
+def _found(result: Any, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+    """What there is of what was asked, in the same order."""
+    values = ((one, result.get_value(place, 0)) for place, one in enumerate(asked))
+    return {one: value for one, value in values if value is not None}
 
 
 def _bigint(value: bytes | None) -> int | None:
     return None if value is None else int.from_bytes(value, "big", signed=True)
 
 
-def _place(batch: Sequence[Packed], taken: Taken) -> list[Outcome]:
-    """For each command its positions, or why it lost. In a batch, as in the log, the first comes first."""
-    head, newest, claims, keys = taken.position, dict(taken.newest), set(taken.claims), set(taken.keys)
+def _place(batch: Sequence[Unit], taken: Taken) -> list[Outcome]:
+    """For each unit its positions, or why it lost. In a batch, as in the log, the first comes first."""
     outcomes: list[Outcome] = []
-    for packed in batch:
-        current = newest[packed.aggregate_id]
-        lost = next((claim for claim in packed.claims if claim in claims), None)
-        if packed.idempotency is not None and packed.idempotency in keys:
-            outcomes.append(CommandInFlight("a command with this Idempotency-Key was recorded just now"))
-        elif not _follows(packed.first, current):
-            outcomes.append(StaleVersion(packed.first - 1, current or 0))
-        elif lost is not None:
-            outcomes.append(_claimed(lost[0]))
-        else:
-            claims.update(packed.claims)
-            if packed.idempotency is not None:
-                keys.add(packed.idempotency)
-            newest[packed.aggregate_id] = packed.last
-            outcomes.append(range(head + 1, head + 1 + packed.events))
-            head += packed.events
+    for unit in batch:
+        try:
+            outcomes.append(_place_unit(unit, taken))
+        except LedgerError as lost:
+            outcomes.append(lost)
     return outcomes
+
+
+def _place_unit(unit: Unit, taken: Taken) -> Sequence[Positions]:
+    """The positions of each command's events; raises where the unit loses, and then leaves all as it was."""
+    head, placed = taken.position, list[Positions]()
+    newest: dict[UUID, int | None] = {}
+    holders: dict[tuple[str, str], UUID] = {}
+    for packed in unit:
+        current = newest.get(packed.aggregate_id, taken.newest[packed.aggregate_id])
+        if packed.idempotency is not None and packed.idempotency in taken.keys:
+            raise CommandInFlight("a command with this Idempotency-Key was recorded just now")
+        if not _follows(packed.first, current):
+            raise StaleVersion(packed.first - 1, current or 0)
+        for claim in packed.claims:
+            name = (claim.claim, claim.name)
+            holder = holders.get(name) or taken.holders.get(name)
+            if holder is not None and holder != claim.over:
+                raise _claimed(claim.claim)
+            holders[name] = packed.aggregate_id
+        newest[packed.aggregate_id] = packed.last
+        placed.append(range(head + 1, head + 1 + packed.events))
+        head += packed.events
+    taken.position = head
+    taken.newest.update(newest)
+    taken.holders.update(holders)
+    taken.keys.update(packed.idempotency for packed in unit if packed.idempotency is not None)
+    return placed
 
 
 def _follows(version: int, newest: int | None) -> bool:

@@ -35,6 +35,7 @@ from ledger.store.keys import WrappedKey
 from ledger.store.recorder import (
     Append,
     BatchStatistics,
+    Claim,
     IdempotencyEntry,
     InlineTable,
     LedgerRecorder,
@@ -110,7 +111,7 @@ def with_everything(**changes: Any) -> Append:
     aggregate_id = uuid7()
     given: dict[str, Any] = {
         "events": 2,
-        "claims": [("login", str(aggregate_id))],
+        "claims": [Claim("login", str(aggregate_id))],
         "data_key": WrappedKey(aggregate_id, "0" * 16, b"wrapped"),
         "idempotency": IdempotencyEntry("operator:1", str(aggregate_id), b"f", b"answer"),
         "rows": a_row(aggregate_id),
@@ -238,7 +239,7 @@ def _write_from_a_process(settings: Settings, shared: Sequence[UUID], answers: A
             for aggregate_id in shared:
                 positions += recorder.append(an_append(events=1 + number % 3))
                 try:
-                    positions += recorder.append(an_append(aggregate_id, claims=[("name", f"n{aggregate_id}")]))
+                    positions += recorder.append(an_append(aggregate_id, claims=[Claim("name", f"n{aggregate_id}")]))
                     won.append(aggregate_id)
                 except (StaleVersion, NameAlreadyClaimed):
                     pass
@@ -272,7 +273,7 @@ def test_real_processes_share_the_positions_without_gaps_and_each_race_has_one_w
     ("contender", "refusal"),
     [
         (an_append, StaleVersion),
-        (lambda shared: an_append(claims=[("login", str(shared))]), LoginAlreadyClaimed),
+        (lambda shared: an_append(claims=[Claim("login", str(shared))]), LoginAlreadyClaimed),
         (lambda shared: an_append(rows=a_row(uuid7(), str(shared))), psycopg.errors.UniqueViolation),
         (lambda shared: an_append(idempotency=IdempotencyEntry("me", str(shared), b"f", None)), CommandInFlight),
     ],
@@ -311,8 +312,8 @@ def test_in_a_batch_the_first_wins_and_a_later_one_may_follow_it(recorder: Ledge
         [
             an_append(shared, idempotency=key),
             an_append(shared),
-            an_append(shared, version=2, events=2, claims=[("name", "a")]),
-            an_append(claims=[("name", "a")]),
+            an_append(shared, version=2, events=2, claims=[Claim("name", "a")]),
+            an_append(claims=[Claim("name", "a")]),
             an_append(shared, version=4, rows=a_row(shared, "later")),
             an_append(idempotency=key),
             an_append(version=3),
@@ -329,6 +330,31 @@ def test_of_two_rows_with_one_key_in_a_batch_the_later_stays(recorder: LedgerRec
         assert connection.execute("SELECT name, amount FROM recorder_view").fetchall() == [("name 3", 3)]
 
 
+def test_a_name_is_taken_over_from_the_one_who_has_it_and_from_nobody_else(
+    recorder: LedgerRecorder, ledger: Settings
+) -> None:
+    first, second = uuid7(), uuid7()
+    recorder.append(an_append(first, claims=[Claim("slot", "a")]))
+
+    recorder.append(an_append(second, claims=[Claim("slot", "a", over=first)]))
+    for over in (None, first, uuid7()):
+        with pytest.raises(NameAlreadyClaimed):
+            recorder.append(an_append(claims=[Claim("slot", "a", over=over)]))
+
+    with connected(ledger) as connection:
+        assert connection.execute("SELECT aggregate_id FROM ledger_claims").fetchall() == [(second,)]
+
+
+def test_of_two_who_take_a_name_over_in_a_batch_the_first_gets_it(recorder: LedgerRecorder, ledger: Settings) -> None:
+    first = uuid7()
+    recorder.append(an_append(first, claims=[Claim("slot", "a")]))
+
+    outcomes = in_one_batch(recorder, ledger, [an_append(claims=[Claim("slot", "a", over=first)]) for _ in range(3)])
+
+    assert [type(outcome) for outcome in outcomes] == [range, NameAlreadyClaimed, NameAlreadyClaimed]
+    assert contents(ledger)["ledger_claims"] == 1
+
+
 # --- all or nothing --------------------------------------------------------------------------------------------------
 
 
@@ -342,6 +368,32 @@ def test_a_command_is_recorded_with_all_that_belongs_to_it(recorder: LedgerRecor
         "recorder_view": 1,
         "head": 2,
     }
+
+
+def test_several_commands_in_one_commit_have_positions_in_a_row(recorder: LedgerRecorder, ledger: Settings) -> None:
+    shared = uuid7()
+    positions = recorder.append_all([with_everything(), an_append(shared), an_append(shared, 2, events=2)])
+
+    assert [list(of_one) for of_one in positions] == [[1, 2], [3], [4, 5]]
+    assert contents(ledger)["ledger_events"] == contents(ledger)["head"] == 5
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_several_commands_in_one_commit_are_recorded_all_or_none(
+    recorder: LedgerRecorder, ledger: Settings, place: int
+) -> None:
+    recorder.append(an_append(claims=[Claim("name", "taken")]))
+    before = contents(ledger)
+    for bad in ({"claims": [Claim("name", "taken")]}, {"version": 7}, {"rows": a_row(uuid7(), amount=2**80)}):
+        appends = [with_everything(), with_everything()]
+        appends.insert(place, an_append(**bad))
+
+        with pytest.raises((NameAlreadyClaimed, StaleVersion, InvalidValue)):
+            recorder.append_all(appends)
+
+        assert contents(ledger) == before
+        recorder.append_all(appends[:place] + appends[place + 1 :])  # what they would have taken is free
+        before = contents(ledger)
 
 
 def test_a_released_name_and_a_destroyed_key_are_gone(recorder: LedgerRecorder, ledger: Settings) -> None:
@@ -363,9 +415,9 @@ TOO_LONG = "x".join(str(uuid7()) for _ in range(2_000))  # more than an index ho
         ({"rows": {VIEW: [{"id": uuid7(), "name": "half a pair \ud800", "amount": 1}]}}, InvalidValue),
         ({"rows": {VIEW: [{"id": uuid7(), "name": "n", "amount": 99_999}]}}, InvalidValue),
         ({"rows": {VIEW: [{"id": uuid7(), "name": "n", "amount": 13}]}}, psycopg.errors.CheckViolation),
-        ({"claims": [("name", "a NUL \0")]}, InvalidValue),
-        ({"claims": [("name", "half a pair \udfff")]}, InvalidValue),
-        ({"claims": [("name", TOO_LONG)]}, InvalidValue),
+        ({"claims": [Claim("name", "a NUL \0")]}, InvalidValue),
+        ({"claims": [Claim("name", "half a pair \udfff")]}, InvalidValue),
+        ({"claims": [Claim("name", TOO_LONG)]}, InvalidValue),
         ({"idempotency": IdempotencyEntry("me", TOO_LONG, b"", None)}, InvalidValue),
         ({"data_key": WrappedKey(UUID(int=1), "0" * 16, b"of another")}, AlreadyExists),
     ],

@@ -10,8 +10,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from api.wiring import Services
-from ledger.commands import DescribeCredential, RegisterOrganisation, RevokeCredential
-from ledger.errors import AlreadyExists, CommandInFlight, LedgerError, StaleVersion
+from ledger.commands import Command, DescribeCredential, RegisterOrganisation, RevokeCredential
+from ledger.errors import AlreadyExists, CommandInFlight, LedgerError, NotFound, StaleVersion
 from ledger.service import Idempotency, Receipt
 from ledger.values import Label, Name, RevocationReason
 from tests import given
@@ -102,3 +102,55 @@ def test_a_new_things_id_may_not_be_taken_by_anything(services: Services) -> Non
         )
     assert services.log.head() == 3
     services.ledger.handle(replace(command, credential_id=uuid7()))
+
+
+def an_organisation_with_credentials(services: Services, count: int) -> list[Command]:
+    tenant = RegisterOrganisation(context=given.context(), organisation_id=uuid7(), name=Name("Acme"))
+    created = [given.a_create_command(services, tenant.organisation_id)[0] for _ in range(count)]
+    return [tenant, *created]
+
+
+def test_commands_in_one_commit_see_what_those_before_them_leave(services: Services) -> None:
+    commands = an_organisation_with_credentials(services, 3)
+
+    receipts = services.ledger.handle_all(commands, Idempotency("me", "key", b"f", lambda *states: b"%d" % len(states)))
+
+    assert [receipt.position for receipt in receipts] == [1, 3, 5, 7]
+    assert [type(receipt.state).__name__ for receipt in receipts] == ["Organisation", *["Credential"] * 3]
+    with pytest.raises(CommandInFlight):
+        services.ledger.handle_all(
+            an_organisation_with_credentials(services, 1), Idempotency("me", "key", b"f", lambda *_: b"")
+        )
+
+
+def test_where_one_command_of_a_commit_is_refused_none_is_recorded(services: Services) -> None:
+    *commands, last = an_organisation_with_credentials(services, 3)
+    stranger, _ = given.a_create_command(services, uuid7())
+    repeated, _ = given.a_create_command(services, given.an_organisation(services))
+    credential, _ = given.a_credential(services, given.an_organisation(services))
+    before = services.log.head()
+
+    with pytest.raises(NotFound):
+        services.ledger.handle_all([*commands, stranger, last])
+    with pytest.raises(StaleVersion):
+        services.ledger.handle_all([*commands, a_description(credential, 1, expected_version=1)])
+    with pytest.raises(AlreadyExists):
+        services.ledger.handle_all([*commands, replace(repeated, credential_id=credential.id)])
+
+    assert services.log.head() == before
+    assert len(services.ledger.handle_all([*commands, a_description(credential, 1), last])) == 5
+
+
+def test_a_commit_of_several_commands_is_decided_anew_when_someone_was_faster(
+    services: Services, open_another: OpenServices
+) -> None:
+    processes = [services, open_another()]
+    credential, _ = given.a_credential(services, given.an_organisation(services))
+
+    def describe_and_create(number: int) -> Receipt:
+        organisation, created = an_organisation_with_credentials(services, 1)
+        return processes[number % 2].ledger.handle_all([organisation, a_description(credential, number), created])[1]
+
+    told = together(6, describe_and_create)
+
+    assert sorted(receipt.version for receipt in told if isinstance(receipt, Receipt)) == [3, 4, 5, 6, 7, 8]
