@@ -2,12 +2,25 @@
 
 from flask import Flask, Response
 
-from api import credentials, docs, health, history, observability, openapi, operators, organisations, problems, verify
+from api import (
+    accounts,
+    credentials,
+    docs,
+    health,
+    history,
+    observability,
+    openapi,
+    operators,
+    organisations,
+    problems,
+    verify,
+)
 from api.incoming import request_id
 from api.wiring import Services
 
 BLUEPRINTS = (
     organisations.blueprint,
+    accounts.blueprint,
     credentials.blueprint,
     history.blueprint,
     operators.blueprint,

@@ -15,7 +15,7 @@ from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel
 from ledger.verification import Candidate
-from projections.view import OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import OF_ACCOUNTS, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
 
 STATUS = InlineTable(
     "credential_status",
@@ -127,7 +127,7 @@ VIEW: StateView[Credential] = StateView(
     tables=(STATUS, SECRET),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS),
+    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS),
 )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from ledger.operator import Operator, evolve
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
-from projections.view import OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import OF_ACCOUNTS, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
 
 STATUS = InlineTable(
     "operator_status",
@@ -63,7 +63,7 @@ VIEW: StateView[Operator] = StateView(
     tables=(STATUS, TOKEN),
     rows_of=rows_of,
     handles=OF_OPERATORS,
-    ignores=(*OF_ORGANISATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_ACCOUNTS, *OF_CREDENTIALS),
 )
 
 
