@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import orjson
-from flask import Request, current_app, g, request
+from flask import current_app, g, request
 from uuid_utils.compat import uuid7
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -37,11 +37,15 @@ def request_id() -> str:
     It goes into logs and events for good, so one that holds a secret of ours is not taken.
     """
     if "request_id" not in g:
-        given = request.headers.get("X-Request-Id", "")
-        harmless = _REQUEST_ID.fullmatch(given) and not _SECRET.search(given)
-        g.request_id = given if harmless else str(uuid7())
+        g.request_id = safe_request_id(request.headers.get("X-Request-Id", ""))
     found: str = g.request_id
     return found
+
+
+def safe_request_id(given: str) -> str:
+    """See `request_id`."""
+    harmless = given and _REQUEST_ID.fullmatch(given) and not _SECRET.search(given)
+    return given if harmless else str(uuid7())
 
 
 def now() -> datetime:
@@ -60,18 +64,20 @@ def context(reason: str | None = None) -> Context:
         via=Via.API,
         request_id=request_id(),
         reason=Reason(reason or ""),
-        address=client_address(request, services().settings.trusted_proxies),
+        address=client_address(
+            request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
+        ),
     )
 
 
-def client_address(incoming: Request, trusted: Sequence[AnyNetwork]) -> str:
+def client_address(remote: str, forwarded_for: str, trusted: Sequence[AnyNetwork]) -> str:
     """The address that the request came from.
 
     X-Forwarded-For is believed only as far as trusted proxies wrote it: from the right, the first address that is not
     a trusted proxy's is the client's. Empty where the server knows none (a local socket).
     """
-    address = incoming.remote_addr or ""
-    hops = [hop.strip() for hop in incoming.headers.get("X-Forwarded-For", "").split(",")]
+    address = remote
+    hops = [hop.strip() for hop in forwarded_for.split(",")]
     while _trusted(address, trusted) and hops:
         hop = hops.pop()
         try:
@@ -111,7 +117,7 @@ class StrictParser(FlaskParser):
             raise UnsupportedMediaType("the body must not be compressed")
         try:
             found = orjson.loads(body)  # which refuses what the standard library takes: NaN, infinity, half a surrogate
-            json.loads(body, object_pairs_hook=_distinct)  # the only one of the two that sees a name twice
+            json.loads(body, object_pairs_hook=distinct)  # the only one of the two that sees a name twice
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
         if not isinstance(found, dict):
@@ -126,7 +132,8 @@ class StrictParser(FlaskParser):
         return super().load_querystring(req, schema)
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members, for `json.loads`. Raises `InvalidValue` for a name that is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]

@@ -13,6 +13,16 @@ from api.incoming import now, services
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
+# What every answer says unless it says otherwise. It is data: where a browser shows one as a page, that page may load
+# and run nothing; and as it may hold a secret or a person's data, nobody but the asker keeps it.
+FINISHING_HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
 def to_json(body: Any) -> bytes:
     """JSON with times in RFC 3339, UTC as Z."""
     return orjson.dumps(body, default=str, option=_OPTIONS)
