@@ -1,5 +1,8 @@
 """The Flask application: all blueprints over the services of one process."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, Response
 
 from api import credentials, docs, health, history, observability, openapi, operators, organisations, problems, verify
@@ -20,7 +23,7 @@ BLUEPRINTS = (
 
 def create_app(services: Services) -> Flask:
     """The application on these services. Build both after a fork."""
-    app = Flask("keyledger", static_folder=None)
+    app = _Application("keyledger", static_folder=None)
     app.extensions["keyledger"] = services
     app.config.update(openapi.CONFIG, MAX_CONTENT_LENGTH=services.settings.body_bytes_max)
     app.after_request(_finish)
@@ -35,8 +38,18 @@ def create_app(services: Services) -> Flask:
     return app
 
 
+class _Application(Flask):
+    """Flask without asking of every function, at every request, whether it is a coroutine: none of ours is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """See the class."""
+        return func
+
+
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = request_id()
+    there = {name.lower() for name, _ in response.headers}
     for name, value in FINISHING_HEADERS:
-        response.headers.setdefault(name, value)
+        if name.lower() not in there:
+            response.headers.add(name, value)
+    response.headers.add("X-Request-Id", request_id())
     return response

@@ -28,12 +28,12 @@ VERIFIES = frozenset({Role.VERIFIER})
 
 def caller() -> Caller:
     """The operator whose token came with the request; 401 otherwise."""
-    if "caller" not in g:
-        signed_in = find_caller(services().store, token_digests(bearer_token()))
-        if signed_in is None:
+    found: Caller | None = g.get("caller")
+    if found is None:
+        found = find_caller(services().store, token_digests(bearer_token()))
+        if found is None:
             raise unauthorised("the token is not good")
-        g.caller = signed_in
-    found: Caller = g.caller
+        g.caller = found
     return found
 
 

@@ -6,7 +6,6 @@ database that is away) goes to the application as if nobody had looked, which th
 error that is told in two places. Both settle and answer by `api/verifying.py`.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from api import verifying
-from api.incoming import client_address, distinct, safe_request_id
+from api.incoming import check_distinct, client_address, safe_request_id
 from api.observability import Noted, note_request
 from api.outgoing import FINISHING_HEADERS
 from api.verifying import Answer, Asked, UnknownToken
@@ -145,11 +144,10 @@ def _read(environ: Environ) -> _Body:
     content = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = BytesIO(content)
     try:
-        _check_distinct(content.decode())  # the only one of the two that sees a name twice
+        check_distinct(content.decode())  # the only one of the two that sees a name twice
         return _decode(content)
     except (ValueError, RecursionError):  # msgspec's errors among them
         raise _NotPlainError from None
 
 
-_check_distinct = json.JSONDecoder(object_pairs_hook=distinct).decode
 _decode = msgspec.json.Decoder(_Body).decode

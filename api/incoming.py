@@ -36,9 +36,9 @@ def request_id() -> str:
 
     It goes into logs and events for good, so one that holds a secret of ours is not taken.
     """
-    if "request_id" not in g:
-        g.request_id = safe_request_id(request.headers.get("X-Request-Id", ""))
-    found: str = g.request_id
+    found: str | None = g.get("request_id")
+    if found is None:
+        found = g.request_id = safe_request_id(request.headers.get("X-Request-Id", ""))
     return found
 
 
@@ -50,9 +50,9 @@ def safe_request_id(given: str) -> str:
 
 def now() -> datetime:
     """The moment of this request, one for all it does."""
-    if "now" not in g:
-        g.now = datetime.now(UTC)
-    moment: datetime = g.now
+    moment: datetime | None = g.get("now")
+    if moment is None:
+        moment = g.now = datetime.now(UTC)
     return moment
 
 
@@ -117,7 +117,7 @@ class StrictParser(FlaskParser):
             raise UnsupportedMediaType("the body must not be compressed")
         try:
             found = orjson.loads(body)  # which refuses what the standard library takes: NaN, infinity, half a surrogate
-            json.loads(body, object_pairs_hook=distinct)  # the only one of the two that sees a name twice
+            check_distinct(body.decode())  # the only one of the two that sees a name twice
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
         if not isinstance(found, dict):
@@ -132,10 +132,13 @@ class StrictParser(FlaskParser):
         return super().load_querystring(req, schema)
 
 
-def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object's members, for `json.loads`. Raises `InvalidValue` for a name that is there twice."""
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise InvalidValue(twice, "is there twice", "duplicate_field")
     return found
+
+
+check_distinct = json.JSONDecoder(object_pairs_hook=_distinct).decode
+"""Reads JSON. Raises `InvalidValue` for a name that an object has twice."""
