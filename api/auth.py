@@ -4,9 +4,7 @@ Operators present a token: `Authorization: Bearer kl_operator_...` (RFC 6750). W
 before anything else is looked at, so a 401 never tells whether an id exists; another organisation's things are 404.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
 from flask import g, request
@@ -17,7 +15,7 @@ from api.incoming import services
 from ledger.errors import Forbidden, NotFound
 from ledger.secrets import well_formed
 from ledger.values import Mode, Role
-from projections.operator_status import find_operator_by_token
+from projections.operator_status import Caller, find_caller
 
 # What each role may do. An administrator of one organisation administers that one.
 READS_CREDENTIALS = frozenset({Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER})
@@ -28,44 +26,20 @@ MANAGES_OPERATORS = frozenset({Role.ADMINISTRATOR})
 VERIFIES = frozenset({Role.VERIFIER})
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The operator who asks. `organisation_id` None is for all organisations."""
-
-    operator_id: UUID
-    organisation_id: UUID | None
-    roles: frozenset[str]
-    production: bool
-
-    @property
-    def actor(self) -> str:
-        """How events name the caller."""
-        return f"operator:{self.operator_id}"
-
-    def sees(self, organisation_id: UUID) -> bool:
-        """Whether the organisation is the caller's, or the caller is for all of them."""
-        return self.organisation_id in (None, organisation_id)
-
-
 def caller() -> Caller:
     """The operator whose token came with the request; 401 otherwise."""
-    if "caller" not in g:
-        row = find_operator_by_token(services().store, token_digests(bearer_token()))
-        if row is None:
+    found: Caller | None = g.get("caller")
+    if found is None:
+        found = find_caller(services().store, token_digests(bearer_token()))
+        if found is None:
             raise unauthorised("the token is not good")
-        g.caller = caller_of(row)
-    found: Caller = g.caller
+        g.caller = found
     return found
 
 
 def authenticate() -> None:
     """Refuse whoever is not signed in, before the body is read: to a stranger nothing is said about anything."""
     caller()
-
-
-def caller_of(row: Mapping[str, Any]) -> Caller:
-    """The caller that an operator's row describes."""
-    return Caller(row["operator_id"], row["organisation_id"], frozenset(row["roles"]), row["production"])
 
 
 def bearer_token() -> str:

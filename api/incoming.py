@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import orjson
-from flask import Request, current_app, g, request
+from flask import current_app, g, request
 from uuid_utils.compat import uuid7
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -36,19 +36,23 @@ def request_id() -> str:
 
     It goes into logs and events for good, so one that holds a secret of ours is not taken.
     """
-    if "request_id" not in g:
-        given = request.headers.get("X-Request-Id", "")
-        harmless = _REQUEST_ID.fullmatch(given) and not _SECRET.search(given)
-        g.request_id = given if harmless else str(uuid7())
-    found: str = g.request_id
+    found: str | None = g.get("request_id")
+    if found is None:
+        found = g.request_id = safe_request_id(request.headers.get("X-Request-Id", ""))
     return found
+
+
+def safe_request_id(given: str) -> str:
+    """See `request_id`."""
+    harmless = given and _REQUEST_ID.fullmatch(given) and not _SECRET.search(given)
+    return given if harmless else str(uuid7())
 
 
 def now() -> datetime:
     """The moment of this request, one for all it does."""
-    if "now" not in g:
-        g.now = datetime.now(UTC)
-    moment: datetime = g.now
+    moment: datetime | None = g.get("now")
+    if moment is None:
+        moment = g.now = datetime.now(UTC)
     return moment
 
 
@@ -60,19 +64,21 @@ def context(reason: str | None = None) -> Context:
         via=Via.API,
         request_id=request_id(),
         reason=Reason(reason or ""),
-        address=client_address(request, services().settings.trusted_proxies),
+        address=client_address(
+            request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
+        ),
     )
 
 
-def client_address(incoming: Request, trusted: Sequence[AnyNetwork]) -> str:
+def client_address(remote: str, forwarded_for: str, trusted: Sequence[AnyNetwork]) -> str:
     """The address that the request came from.
 
     X-Forwarded-For is believed only as far as trusted proxies wrote it: from the right, the first address that is not
     a trusted proxy's is the client's. An IPv4-mapped address, as a socket for both families gives it, is its IPv4 one.
     Empty where the server knows none (a local socket).
     """
-    address = _plain(incoming.remote_addr or "") or ""
-    hops = [hop.strip() for hop in incoming.headers.get("X-Forwarded-For", "").split(",")]
+    address = _plain(remote) or remote
+    hops = [hop.strip() for hop in forwarded_for.split(",")]
     while _trusted(address, trusted) and hops:
         hop = _plain(hops.pop())
         if hop is None:
@@ -119,7 +125,7 @@ class StrictParser(FlaskParser):
             raise UnsupportedMediaType("the body must not be compressed")
         try:
             found = orjson.loads(body)  # which refuses what the standard library takes: NaN, infinity, half a surrogate
-            json.loads(body, object_pairs_hook=_distinct)  # the only one of the two that sees a name twice
+            check_distinct(body.decode())  # the only one of the two that sees a name twice
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
         if not isinstance(found, dict):
@@ -140,3 +146,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise InvalidValue(twice, "is there twice", "duplicate_field")
     return found
+
+
+check_distinct = json.JSONDecoder(object_pairs_hook=_distinct).decode
+"""Reads JSON. Raises `InvalidValue` for a name that an object has twice."""

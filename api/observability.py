@@ -14,14 +14,15 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 from flask import Flask, Response, g, has_request_context, request
@@ -259,33 +260,45 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    seconds = time.perf_counter() - g.begun
-    operation = request.endpoint or "none"  # not the path, which anyone may choose
     method = request.method if request.method in _METHODS else "other"
-    REQUESTS.labels(method, operation, response.status_code).inc()
-    DURATION.labels(operation).observe(seconds)
-    level = logging.DEBUG if request.path in _QUIET else logging.INFO
-    if _requests.isEnabledFor(level):
-        _requests.log(level, "%s", operation, extra=_described(response, seconds, method))
+    operation = request.endpoint or "none"  # not the path, which anyone may choose
+    noted = Noted(method, request.path, operation, response.status_code, request_id())
+    caller = g.get("caller")
+    code = g.get("code")
+    if code is None and response.mimetype == "application/problem+json":
+        code = (response.get_json(silent=True) or {}).get("code")
+    note_request(noted, time.perf_counter() - g.begun, caller and caller.operator_id, code)
     return response
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _described(response: Response, seconds: float, method: str) -> Mapping[str, Any]:
-    caller = g.get("caller")
-    found: dict[str, Any] = {
-        "request_id": request_id(),
-        "method": method,
-        "path": request.path,
-        "status": response.status_code,
-        "duration_ms": round(seconds * 1000, 3),
-    }
-    if caller is not None:
-        found["operator_id"] = caller.operator_id
-    if "code" in g:
-        found["code"] = g.code
-    elif response.mimetype == "application/problem+json":
-        found["code"] = (response.get_json(silent=True) or {}).get("code")
-    return found
+class Noted(NamedTuple):
+    """What is known of every request that was answered."""
+
+    method: str
+    path: str
+    operation: str
+    status: int
+    request_id: str
+
+
+def note_request(noted: Noted, seconds: float, operator_id: UUID | None, code: str | None) -> None:
+    """Log and count a request that was answered, however it came in."""
+    REQUESTS.labels(noted.method, noted.operation, noted.status).inc()
+    DURATION.labels(noted.operation).observe(seconds)
+    level = logging.DEBUG if noted.path in _QUIET else logging.INFO
+    if _requests.isEnabledFor(level):
+        described: dict[str, Any] = {
+            "request_id": noted.request_id,
+            "method": noted.method,
+            "path": noted.path,
+            "status": noted.status,
+            "duration_ms": round(seconds * 1000, 3),
+        }
+        if operator_id is not None:
+            described["operator_id"] = operator_id
+        if code is not None:
+            described["code"] = code
+        _requests.log(level, "%s", noted.operation, extra=described)

@@ -5,12 +5,22 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from flask import Response, current_app
+from flask import Response
 
 from api import documents
 from api.incoming import now, services
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+# What every answer says unless it says otherwise. It is data: where a browser shows one as a page, that page may load
+# and run nothing; and as it may hold a secret or a person's data, nobody but the asker keeps it.
+FINISHING_HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+)
 
 
 def to_json(body: Any) -> bytes:
@@ -20,9 +30,7 @@ def to_json(body: Any) -> bytes:
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer. What may hold a secret or a person's data is for the asker alone: nothing is cached."""
-    response: Response = current_app.response_class(to_json(body), status, headers, mimetype="application/json")
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
+    return Response(to_json(body), status, headers, mimetype="application/json")
 
 
 def etag(version: int) -> str:

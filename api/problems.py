@@ -147,18 +147,23 @@ def problem(
     **more: str,
 ) -> Response:
     """The answer that says what went wrong, and with which fields; `more` are members of this type of problem alone."""
-    body: dict[str, Any] = {
+    extra: dict[str, Any] = {**more, "errors": failed} if failed else {**more}
+    media_type, body = problem_document(status, code, detail, request_id(), **extra)
+    return Response(body, status, headers, mimetype=media_type)
+
+
+def problem_document(status: int, code: str, detail: str, request_id: str, **more: Any) -> tuple[str, bytes]:
+    """The media type and the body of a problem."""
+    body = {
         "type": f"/problems/{code}",
         "title": title(code),
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": request_id(),
+        "request_id": request_id,
         **more,
     }
-    if failed:
-        body["errors"] = failed
-    return Response(orjson.dumps(body), status, headers, mimetype=MEDIA_TYPE)
+    return MEDIA_TYPE, orjson.dumps(body)
 
 
 def title(code: str) -> str:

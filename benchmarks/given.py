@@ -3,16 +3,25 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
-from ledger.commands import RegisterOrganisation
+from ledger.commands import (
+    DescribeCredential,
+    RegisterOrganisation,
+    ResumeCredential,
+    RevokeCredential,
+    RotateSecret,
+    SetAllowlist,
+    SuspendCredential,
+)
 from ledger.events import Context
 from ledger.issuing import issue_credential, issue_operator
-from ledger.values import Name, Role, Via
+from ledger.values import Description, Kind, Label, Mode, Name, Role, Via, networks
 
 WRITERS = 32
 
@@ -64,3 +73,39 @@ def some_keys(services: Services, tenant: UUID, count: int) -> Sequence[str]:
 
     with ThreadPoolExecutor(WRITERS) as pool:
         return list(pool.map(create, range(count), chunksize=64))
+
+
+def some_lives(services: Services, tenant: UUID, count: int) -> None:
+    """That many API keys with a year behind them: described, restricted, rotated each quarter, suspended once, and
+    every tenth revoked. Ten events each, as a credential has that is used.
+    """
+
+    def live(number: int) -> None:
+        command, _ = issue_credential(
+            services.keyring.digests,
+            DEFAULT_CATALOGUE,
+            context(),
+            tenant,
+            kind="api_key",
+            mode="live",
+            name="bench",
+            contact_email="dev@example.com",
+            preset="read_only",
+        )
+        services.ledger.handle(command)
+        about: dict[str, Any] = {"context": context(), "credential_id": command.credential_id}
+        do = services.ledger.handle
+        do(SetAllowlist(networks=networks([f"192.0.2.{number % 256}/32"]), **about))
+        do(DescribeCredential(name=Label(f"service {number}"), **about))
+        for _ in range(3):
+            do(RotateSecret(secret=services.keyring.digests.issue(Kind.API_KEY, Mode.LIVE).stored, **about))
+        do(SuspendCredential(**about))
+        do(ResumeCredential(**about))
+        do(
+            RevokeCredential(**about)
+            if number % 10 == 0
+            else DescribeCredential(description=Description("ok"), **about)
+        )
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(live, range(count), chunksize=16))

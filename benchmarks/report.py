@@ -33,7 +33,18 @@ def _report(found: Mapping[str, Any]) -> str:
             replaying["ratios"]["replay/library"],
             3.0,
         ),
-        ("rebuild of the list", "the library's projection", replaying["ratios"]["rebuild/library"], 50.0),
+        (
+            "rebuild of the list, ten events a credential",
+            "the library's projection",
+            replaying["ratios"]["rebuild/library"],
+            50.0,
+        ),
+        (
+            "the same, two events a credential: its worst case",
+            "the library's projection",
+            found["replaying_creations"]["ratios"]["rebuild/library"],
+            None,
+        ),
     ]
     table = "\n".join(
         f"| {work} | {peer} | {ratio:.2f} | {'' if aim is None else aim} |" for work, peer, ratio, aim in rows

@@ -28,6 +28,7 @@ from ledger.events import StoredSecret
 from ledger.values import PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Kind, Mode
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)  # two digits of base62 at a time
 RANDOM_CHARS = 30
 CHECKSUM_CHARS = 6
 HINT_CHARS = 4
@@ -67,12 +68,9 @@ def format_secret(holder: Holder, mode: Mode, random: str) -> str:
 
 def checksum(random: str) -> str:
     """CRC-32 of the characters, in base62, left-padded with zeros to six characters."""
-    value = zlib.crc32(random.encode())
-    digits = ""
-    while value:
-        value, digit = divmod(value, len(ALPHABET))
-        digits = ALPHABET[digit] + digits
-    return digits.rjust(CHECKSUM_CHARS, ALPHABET[0])
+    value, last = divmod(zlib.crc32(random.encode()), len(_PAIRS))
+    first, middle = divmod(value, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
 
 
 def claims_our_format(presented: str) -> bool:

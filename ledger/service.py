@@ -226,7 +226,7 @@ class Ledger:
         One that is closed at the same moment is refused by whoever verifies: that rule does not depend on this check.
         """
         match command:
-            case OpenAccount(parent_id=UUID() as parent_id):
+            case OpenAccount(kind=AccountKind.SUB, parent_id=UUID() as parent_id):
                 parent = self._open_account(parent_id, command.organisation_id, "parent_id", decided)
                 if parent.kind is not AccountKind.MASTER:
                     raise InvalidValue("parent_id", "is not a master account", "contradiction")

@@ -1,11 +1,16 @@
 """Operators and their tokens, as signing in and the operators' page read them. Inline: a removed one is out at once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from ledger.operator import Operator, evolve
 from ledger.store.datastore import LedgerDatastore
+from ledger.store.pipeline import TEXT, Statement
 from ledger.store.recorder import InlineTable, Row
 from projections.view import OF_ACCOUNTS, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
 
@@ -67,15 +72,52 @@ VIEW: StateView[Operator] = StateView(
 )
 
 
-def find_operator_by_token(store: LedgerDatastore, digests: Sequence[str]) -> dict[str, Any] | None:
-    """The operator whose live token has one of these digests."""
-    return store.row(
-        "SELECT o.* FROM operator_token t JOIN operator_status o USING (operator_id) "  # noqa: S608
-        # A parameter for each digest: their number would be unknown in an array, and the statement planned every time.
-        f"WHERE t.digest IN ({', '.join(['%s'] * len(digests))}) AND o.removed_at IS NULL "
-        "AND (t.expires_at IS NULL OR t.expires_at > now())",
-        tuple(digests),
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The operator whose token came with a request. `organisation_id` None is for all organisations."""
+
+    operator_id: UUID
+    organisation_id: UUID | None
+    roles: frozenset[str]
+    production: bool
+
+    @property
+    def actor(self) -> str:
+        """How events name the caller."""
+        return f"operator:{self.operator_id}"
+
+    def sees(self, organisation_id: UUID) -> bool:
+        """Whether the organisation is the caller's, or the caller is for all of them."""
+        return self.organisation_id in (None, organisation_id)
+
+
+read_caller = msgspec.json.Decoder(Caller).decode
+
+
+def caller_query(digests: Sequence[str]) -> str:
+    """The query for the one whose live token has one of these digests, which stand for parameters.
+
+    A parameter for each: their number would be unknown in an array, and the statement planned every time.
+    """
+    return (
+        "SELECT o.operator_id, o.organisation_id, o.roles, o.production FROM operator_token t "  # noqa: S608
+        f"JOIN operator_status o USING (operator_id) WHERE t.digest IN ({', '.join(digests) or 'NULL'}) "
+        "AND o.removed_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()) LIMIT 1"
     )
+
+
+@lru_cache(maxsize=8)  # a ring holds four keys at most
+def _by_token(digests: int) -> Statement:
+    query = caller_query([f"${number}" for number in range(1, digests + 1)])
+    text = f"SELECT row_to_json(o) FROM ({query}) o"  # noqa: S608
+    return Statement(b"caller_%d" % digests, text.encode(), (TEXT,) * digests)
+
+
+def find_caller(store: LedgerDatastore, digests: Sequence[str]) -> Caller | None:
+    """Whose live token has one of these digests."""
+    result = store.look_up(_by_token(len(digests)), [digest.encode() for digest in digests])
+    row = result.get_value(0, 0) if result.ntuples else None
+    return None if row is None else read_caller(row)
 
 
 def find_operator(store: LedgerDatastore, operator_id: UUID) -> dict[str, Any] | None:

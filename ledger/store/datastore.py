@@ -8,12 +8,14 @@ from typing import Any
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg import sql
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow, dict_row, tuple_row
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from ledger.errors import StoreUnavailable
 from ledger.settings import Settings
-from ledger.store.pipeline import Pipeline
+from ledger.store.pipeline import Pipeline, Statement
+from ledger.store.reading import Readers
 
 Params = Sequence[Any] | Mapping[str, Any]
 
@@ -41,13 +43,20 @@ class LedgerDatastore(PostgresDatastore):
         # The server ends its own statements; a second more is for the way there and back.
         self._answer_seconds_max = settings.statement_timeout + settings.lock_timeout + 1
         self._writer: Pipeline | None = None
+        readers = max(1, settings.pool_size_max // 3)
+        self.readers = Readers(
+            self.connect,
+            count=readers,
+            wait_seconds_max=settings.connect_timeout,
+            answer_seconds_max=self._answer_seconds_max,
+        )
         self.unconfirmed = Unconfirmed()
         self.pool = ConnectionPool(
             self.conninfo,
             connection_class=psycopg.Connection[Any],
             kwargs={"row_factory": dict_row, "autocommit": True, "application_name": "keyledger"},
             min_size=1,
-            max_size=settings.pool_size_max - 1,  # one is the writer's
+            max_size=settings.pool_size_max - readers - 1,  # one is the writer's
             # More waiting than this means the answers would come after their callers gave up.
             max_waiting=settings.threads * 4,
             timeout=settings.connect_timeout,
@@ -98,6 +107,7 @@ class LedgerDatastore(PostgresDatastore):
         """Close every connection. Answer what was taken first (`GroupCommit.close`)."""
         with suppress(AttributeError):  # the library's __del__ calls this even where __init__ failed
             self.drop_writer()
+            self.readers.close()
         super().close()
 
     def __exit__(self, *_: object) -> None:
@@ -125,6 +135,11 @@ class LedgerDatastore(PostgresDatastore):
     def row(self, query: str, params: Params = ()) -> dict[str, Any] | None:
         """The first row of a query of ours, or None."""
         return next(iter(self.rows(query, params)), None)
+
+    def look_up(self, statement: Statement, params: Sequence[bytes]) -> PGresult:
+        """The rows of a prepared statement that only reads; see `Readers`. Raises `StoreUnavailable`."""
+        with unavailable_as_such():
+            return self.readers.look_up(statement, params)
 
     @contextmanager
     def cursor_of_tuples(self) -> Iterator[psycopg.Cursor[TupleRow]]:

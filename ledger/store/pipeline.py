@@ -16,7 +16,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-_BINARY = 1
+TEXT = 25  # pg_type.oid of text, fixed for all time
+BINARY = 1  # the format of a parameter or a result in the protocol
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +95,7 @@ class Pipeline:
             if name not in self._prepared and name not in answers:
                 pgconn.send_prepare(name, statement.text, statement.oids)
                 answers.append(name)
-            pgconn.send_query_prepared(name, params, (_BINARY,) * len(params), _BINARY)
+            pgconn.send_query_prepared(name, params, (BINARY,) * len(params), BINARY)
             answers.append(None)
         pgconn.pipeline_sync()
         return answers

@@ -5,7 +5,7 @@ from flask import Flask
 
 from api import documents, outgoing
 from api.wiring import Services
-from projections.operator_status import find_operator_by_token, list_operators
+from projections.operator_status import find_caller, list_operators
 from tests.cli.conftest import CommandLine
 
 
@@ -15,10 +15,11 @@ def enrol(keyledger: CommandLine, *more: object) -> str:
 
 def test_an_enrolled_operator_signs_in_with_the_token_printed_once(keyledger: CommandLine, services: Services) -> None:
     token = enrol(keyledger, "--production", "--email", "ada@example.com", "--reason", "first one")
-    row = find_operator_by_token(services.store, services.keyring.digests.candidates(token))
-    assert row is not None
-    assert (row["name"], row["roles"], row["production"]) == ("Ada", ["administrator"], True)
+    caller = find_caller(services.store, services.keyring.digests.candidates(token))
+    assert caller is not None
+    assert (caller.roles, caller.production) == (frozenset({"administrator"}), True)
     listed = keyledger.ok("operator", "list", "--json")
+    assert listed.json["data"][0]["name"] == "Ada"
     assert token not in listed.out
     assert listed.json["data"][0]["tokens"][0]["hint"] == token[-4:]
 
@@ -51,7 +52,7 @@ def test_a_rotated_token_replaces_the_old_one_and_a_removed_operator_has_none(
     new = keyledger.ok("operator", "rotate-token", operator_id).out.strip()
 
     def known(token: str) -> bool:
-        return find_operator_by_token(services.store, services.keyring.digests.candidates(token)) is not None
+        return find_caller(services.store, services.keyring.digests.candidates(token)) is not None
 
     assert [known(old), known(new)] == [False, True]
     keyledger.ok("operator", "remove", operator_id, "--reason", "left")

@@ -1,0 +1,193 @@
+"""How a verification is settled and answered, for every way in: the application's routes and the fast path before it.
+
+Nothing here knows Flask. What a request holds is read by its caller; what goes back is an `Answer`.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from api.auth import VERIFIES
+from api.observability import VERIFICATIONS
+from api.outgoing import to_json
+from api.problems import problem_document
+from api.wiring import Services
+from ledger.errors import Forbidden, InvalidValue
+from ledger.secrets import claims_our_format, malformed
+from ledger.values import AnyAddress, Channel, Kind, Mode, one_of
+from ledger.verification import Code, Question, Verdict, decide, login_of
+from projections.credential_status import find_for_verification
+from projections.operator_status import Caller
+
+# What the client of a forward-auth proxy may present. In one header, as nginx before 1.23 hands on no more than one of
+# several, and written out, as a realm is always quoted (RFC 9110 sections 11.5 and 11.6.1).
+_CHALLENGES = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
+
+
+class UnknownToken(Exception):
+    """The gateway's own token is not good."""
+
+
+class Answer(NamedTuple):
+    """What goes back, but for the headers that every answer has."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked about one presented secret, in the domain's values; what is None is not required."""
+
+    secret: str = field(repr=False)
+    public_id: str | None = None
+    client_address: AnyAddress | None = None
+    mode: Mode | None = None
+    channel: Channel | None = None
+    scopes: Sequence[str] = ()
+    api: str | None = None
+
+
+def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: datetime) -> tuple[Caller, Verdict]:
+    """Who asks and what they ask about, read in one round trip, and the decision; counted, and the use noted.
+
+    Raises `UnknownToken`, `Forbidden` for an operator who is no gateway, and what `decide` raises.
+    """
+    question = Question(
+        secret=asked.secret,
+        digests=() if malformed(asked.secret) else services.keyring.digests.candidates(asked.secret),
+        at=at,
+        public_id=asked.public_id,
+        client_ip=asked.client_address,
+        mode=asked.mode,
+        channel=asked.channel,
+        scopes=asked.scopes,
+        api=asked.api,
+    )
+    gateway, candidates = find_for_verification(services.store, token_digests, question.digests, login_of(question))
+    if gateway is None:
+        raise UnknownToken
+    if not VERIFIES & gateway.roles:
+        raise Forbidden("this takes the role verifier")
+    if lacks_public_id(asked.secret, asked.public_id):
+        verdict = Verdict(Code.MALFORMED)
+    else:
+        if gateway.organisation_id is not None:
+            question = replace(question, organisation_id=gateway.organisation_id)
+        verdict = decide(question, candidates)
+    VERIFICATIONS.labels(verdict.code).inc()
+    if verdict.valid and verdict.candidate is not None and services.usage is not None:
+        services.usage.note(verdict.candidate.credential_id, verdict.candidate.secret_version, at)
+    return gateway, verdict
+
+
+def lacks_public_id(secret: str, public_id: str | None) -> bool:
+    """A secret of our format says its kind: all but API keys go with a public identifier."""
+    return public_id is None and claims_our_format(secret) and not secret.startswith(f"kl_{Kind.API_KEY}_")
+
+
+# --- POST /v1/verify -------------------------------------------------------------------------------------------------
+
+
+def told(verdict: Verdict, request_id: str) -> Answer:
+    """The verdict in full."""
+    c = verdict.candidate
+    body: dict[str, Any] = {
+        "valid": verdict.valid,
+        "code": verdict.code,
+        "credential_id": c and c.credential_id,
+        "organisation_id": c and c.organisation_id,
+        "application_id": c and c.application_id,
+        "kind": c and c.kind,
+        "public_id": c and c.public_id,
+        "mode": c and c.mode,
+        "environment": c and c.environment,
+        "channel": c and c.channel,
+        "scopes": c.scopes if c else [],
+        "expires_at": c and c.expires_at,
+        "request_id": request_id,
+    }
+    return Answer(200, {"Content-Type": "application/json"}, to_json(body))
+
+
+# --- GET /v1/authorize -----------------------------------------------------------------------------------------------
+
+
+def required(parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What a proxy's query requires, as fields of `Asked`.
+
+    Raises `InvalidValue` for a requirement that would otherwise go unheard: one of another name, the second of two, and
+    an empty one, as a proxy's variable that was not set must not mean that nothing is required.
+    """
+    found: dict[str, Any] = {}
+    for name, value in parameters:
+        if name in found:
+            raise InvalidValue(name, "is there twice", "duplicate_field")
+        match name:
+            case "mode":
+                found[name] = one_of(Mode, value, name)
+            case "channel":
+                found[name] = one_of(Channel, value, name)
+            case "scopes":
+                found[name] = value.replace(",", " ").split()
+            case "api":
+                found[name] = value
+            case _:
+                raise InvalidValue(name, "is not a parameter of this")
+    return found
+
+
+def presented(key: str | None, authorization: str | None) -> tuple[str, str | None] | None:
+    """The client's secret and public identifier: X-API-Key, Bearer, or Basic (RFC 7617); None for none or several."""
+    if key is not None and authorization is not None:
+        return None  # which of the two is meant is not for us to guess
+    if key is not None:
+        return key.strip(), None
+    if authorization is None:
+        return None
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip(), None
+    if scheme.lower() == "basic":
+        try:
+            public_id, colon, secret = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, ValueError):
+            return None
+        return (secret, public_id or None) if colon else None
+    return None
+
+
+def challenged(detail: str, request_id: str, code: Code | None = None) -> Answer:
+    """A 401 that says what may be presented."""
+    headers = {"WWW-Authenticate": _CHALLENGES} | ({"X-Code": str(code)} if code else {})
+    return _refused(401, "unauthorised", detail, request_id, headers)
+
+
+def directed(verdict: Verdict, request_id: str) -> Answer:
+    """What a proxy does with the request: 200 lets it through, and says in headers who it is; 401 and 403 do not."""
+    c = verdict.candidate
+    match verdict.code:
+        case Code.VALID if c is not None:
+            headers = {
+                "X-Credential-Id": str(c.credential_id),
+                "X-Organisation-Id": str(c.organisation_id),
+                "X-Application-Id": str(c.application_id or ""),
+                "X-Public-Id": c.public_id,
+                "X-Mode": c.mode,
+                "X-Scopes": " ".join(c.scopes),
+            }
+            return Answer(200, headers, b"")
+        case Code.NOT_FOUND | Code.MALFORMED | Code.REVOKED | Code.EXPIRED | Code.SUSPENDED:
+            return challenged("the credential is not good", request_id, verdict.code)
+        case _:
+            headers = {"X-Code": str(verdict.code)}
+            return _refused(403, "forbidden", "the credential does not allow this", request_id, headers)
+
+
+def _refused(status: int, code: str, detail: str, request_id: str, headers: dict[str, str]) -> Answer:
+    media_type, body = problem_document(status, code, detail, request_id)
+    return Answer(status, {**headers, "Content-Type": media_type}, body)
