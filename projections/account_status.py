@@ -175,11 +175,11 @@ def list_credentials_left_open(store: LedgerDatastore, limit: int) -> list[LeftO
     return _left_open(
         store,
         "SELECT c.credential_id AS id, a.closed_by, a.closed_reason, a.closed_request_id FROM account_status a "
-        "JOIN credential_status c ON c.account_id = a.account_id "
-        # Not revoked, or not yet: by our clock, and by that of whoever recorded its newest event.
-        "AND coalesce(c.revoked_at, 'infinity'::timestamptz) > now() "
-        "AND coalesce(c.revoked_at, 'infinity'::timestamptz) > c.changed_at "
-        "WHERE a.closed_at IS NOT NULL LIMIT %s",
+        # One look at an index for each closed account: OFFSET 0 keeps the planner from reading all credentials instead.
+        "CROSS JOIN LATERAL (SELECT credential_id, changed_at, revoked_at FROM credential_status s "
+        "WHERE s.account_id = a.account_id AND coalesce(s.revoked_at, 'infinity'::timestamptz) > now() OFFSET 0) c "
+        # By our clock it is not revoked yet; by that of whoever revoked it, it may be.
+        "WHERE a.closed_at IS NOT NULL AND coalesce(c.revoked_at, 'infinity'::timestamptz) > c.changed_at LIMIT %s",
         limit,
     )
 

@@ -112,7 +112,18 @@ def list_(
     columns = ("id", "name", "kind", "status", "reference", "opened on", "channels")
     print_table(
         columns,
-        [(a["id"], a["name"], a["kind"], a["status"], a["reference"], a["opened_on"], _channels(a)) for a in found],
+        [
+            (
+                a["id"],
+                a["name"],
+                a["kind"],
+                a["status"],
+                a["reference"],
+                a["opened_on"],
+                [one["channel"] for one in a["channels"]],
+            )
+            for a in found
+        ],
     )
     if more:
         tell(f"These are the first {limit}; there are more (--limit).")

@@ -181,6 +181,7 @@ def _created(event: CredentialCreated) -> list[str]:
     ]
     optional = {
         "channel": event.channel,
+        "account": event.account_id,
         "contact": event.contact_email,
         "expires": event.expires_at and moment(event.expires_at),
         "supersedes": event.supersedes,
