@@ -167,11 +167,11 @@ class Ledger:
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                decisions: list[Decision] = []
+                decisions, states = list[Decision](), dict[UUID, State]()
                 for command in commands:
-                    decisions.append(
-                        self._decide(command, {decision.state.id: decision.state for decision in decisions})
-                    )
+                    decision = self._decide(command, states)
+                    decisions.append(decision)
+                    states[decision.state.id] = decision.state
             except LedgerError:
                 self._refuse_repetition(idempotency)
                 raise
