@@ -42,6 +42,31 @@ def operator(row: Row) -> Document:
     }
 
 
+def account(row: Row) -> Document:
+    """An account as it reads. A sub-account is closed with its master; `channels` are those with a key that is good."""
+    closed_at = row["closed_at"] or row.get("parent_closed_at")
+    return {
+        "id": row["account_id"],
+        "organisation_id": row["organisation_id"],
+        "kind": row["kind"],
+        "parent_id": row["parent_id"],
+        "name": row["name"],
+        "reference": row["reference"],
+        "opened_on": row["opened_on"],
+        "status": "open" if closed_at is None else "closed",
+        "closed_at": closed_at,
+        "closed_by": row["closed_by"] or None,
+        "closed_reason": row["closed_reason"] or None,
+        "channels": row.get("channels") or [],
+        "version": row["version"],
+    }
+
+
+def active_channel(row: Row) -> Document:
+    """A credential that is good, as its account's list of channels has it."""
+    return {name: row[name] for name in ("channel", "credential_id", "kind", "public_id", "mode")}
+
+
 def credential(row: Row, at: datetime, rotation_days: int) -> Document:
     """A credential at a moment, from its status row (`last_used` where the query brought it). Of its secrets hints."""
     secrets = [_secret(secret, row.get("last_used") or {}) for secret in row["secrets"]]

@@ -76,6 +76,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid_address": "This is not an IP address.",
     "invalid_login": "A login holds letters, digits and . _ - @ + only, and begins with a letter or a digit.",
     "invalid_scope": "A scope has the form entity:action.",
+    "unknown_account": "The organisation has no account with this id.",
     "unknown_scope": "The catalogue does not hold this scope.",
     "invalid_time": "A time has no zone, lies outside the calendar, or is too far away.",
     "past_time": "A time that must still come lies in the past.",
@@ -110,6 +111,9 @@ MEANINGS: Mapping[str, str] = {
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
     "operator_removed": "The operator was removed. Enrol another one.",
+    "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
+    "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
+    "first.",
     "rebuild_running": "The view is being rebuilt already.",
     "last_administrator": "The installation would be left without an administrator.",
     "name_already_claimed": "Somebody else has this name, public identifier or secret.",

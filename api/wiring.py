@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ledger.account import Account
 from ledger.credential import Credential
 from ledger.operator import Operator
 from ledger.organisation import Organisation
@@ -14,12 +15,13 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
-from projections import credential_status, operator_status, organisation_status
+from projections import account_status, credential_status, operator_status, organisation_status
 from projections.usage import UsageRecorder
 
 INLINE_ROWS: Mapping[type, RowsOf] = {
     Organisation: organisation_status.rows_of,
     Operator: operator_status.rows_of,
+    Account: account_status.rows_of,
     Credential: credential_status.rows_of,
 }
 

@@ -1,7 +1,7 @@
 """A credential: its state, how events change it, and what may be decided on it.
 
 Everything here is a pure function over frozen dataclasses. Names that must be unique across the installation are
-declared as claims (`claims_of`, `releases_of`); the store enforces them in the events' own transaction.
+declared as claims (`claims_of`, `releases_claims`); the store enforces them in the events' own transaction.
 """
 
 from collections.abc import Callable, Mapping
@@ -96,6 +96,7 @@ class Credential:
     erased_at: datetime | None
     supersedes: UUID | None
     imported_from: str
+    channel_slot: int
     version: int
     changed_at: datetime
 
@@ -142,7 +143,7 @@ def _whitelisted(_state: Credential, event: CredentialWhitelisted) -> Changes:
 def _rotated(state: Credential, event: CredentialRotated) -> Changes:
     at = event.context.at
     secrets = add_version(state.secrets, event.secret, event.password_hash, at, event.previous_expires_at)
-    return {"secrets": secrets, "rotated_at": at}
+    return {"public_id": event.login or state.public_id, "secrets": secrets, "rotated_at": at}
 
 
 def _overlap_ended(state: Credential, event: CredentialOverlapEnded) -> Changes:
@@ -225,6 +226,7 @@ def _created(recorded: Recorded, event: CredentialCreated) -> Credential:
         erased_at=None,
         supersedes=event.supersedes,
         imported_from=event.imported_from,
+        channel_slot=event.channel_slot,
         version=recorded.aggregate_version,
         changed_at=event.context.at,
     )
@@ -278,6 +280,7 @@ def create_credential(state: Credential | None, command: CreateCredential) -> li
             expires_at=command.expires_at and in_the_future(command.expires_at, context.at, "expires_at"),
             supersedes=command.supersedes,
             imported_from=command.imported_from,
+            channel_slot=command.channel_slot,
         ),
         CredentialScopesFixed(context, command.scopes, command.catalogue_version),
     ]
@@ -314,18 +317,29 @@ def fix_scopes(_state: Credential, _command: FixScopes) -> list[Event]:
 
 
 def rotate_secret(state: Credential, command: RotateSecret) -> list[Event]:
-    """A new secret; the old one stays good for the overlap."""
+    """A new secret; the old one stays good for the overlap. A channel login may take another login with it, at once."""
     at = state.moment(command.context.at)
     _check_chosen(state.kind, command.password_hash)
     _refuse_revoked(state, at)
     if state.expires_at is not None and state.expires_at <= at:
         raise CredentialIsExpired("the credential has expired: create a successor")
     secret = replace(command.secret, version=state.secrets[-1].version + 1)
-    return [
-        CredentialRotated(
-            command.context, secret, command.password_hash, overlap_end(state.secrets, at, command.overlap)
-        )
-    ]
+    previous_expires_at = overlap_end(state.secrets, at, command.overlap)
+    login = _new_login(state, command)
+    return [CredentialRotated(command.context, secret, command.password_hash, previous_expires_at, login)]
+
+
+def _new_login(state: Credential, command: RotateSecret) -> str:
+    """The login to take, or nothing where it stays. The old one ends at once, so no overlap could hold."""
+    if command.login is None:
+        return ""
+    if state.kind is not Kind.CHANNEL_LOGIN:
+        raise InvalidValue("login", "only a channel login has one", "contradiction")
+    if command.login == state.public_id:
+        return ""
+    if command.overlap:
+        raise InvalidValue("login", "is changed at once: rotate without an overlap", "contradiction")
+    return command.login
 
 
 def end_overlap(state: Credential, command: EndOverlap) -> list[Event]:
@@ -410,18 +424,30 @@ def _refuse_revoked(state: Credential, at: datetime) -> None:
 # --- names that must be unique across the installation ----------------------------------------------------------------
 
 
-def claims_of(event: Event) -> list[tuple[str, str]]:
-    """The (kind of claim, name) pairs that an event takes. They are held until the credential is erased.
+def claims_of(state: Credential, event: Event) -> list[tuple[str, str]]:
+    """The (kind of claim, name) pairs that an event takes for the credential that it leaves.
 
-    A revoked login stays taken: whoever still has it configured must not find somebody else's account behind it.
+    They are held until the credential is erased. A login that was revoked or changed stays taken: whoever still has it
+    configured must not find somebody else's account behind it. A channel slot can be taken over by another credential
+    of its account once its holder admits nobody any more (`ledger/channel_slots.py`).
     """
-    if not isinstance(event, CredentialCreated):
-        return []
-    if event.kind is Kind.CHANNEL_LOGIN:
-        return [("login", f"{event.channel}/{event.login.lower()}")]
-    if event.imported_from:
-        return [("public_id", event.public_id)]
-    return []
+    claims: list[tuple[str, str]] = []
+    match event:
+        case CredentialCreated(kind=Kind.CHANNEL_LOGIN, login=login) | CredentialRotated(login=str(login)) if login:
+            claims.append(("login", f"{state.channel}/{login.lower()}"))
+        case CredentialCreated(imported_from=imported_from) if imported_from:
+            claims.append(("public_id", event.public_id))
+    if isinstance(event, CredentialCreated) and event.channel_slot:
+        claims.append((CHANNEL_SLOT, slot_name(state.account_id, state.channel, event.channel_slot)))
+    return claims
+
+
+CHANNEL_SLOT = "channel_slot"
+
+
+def slot_name(account_id: UUID | None, channel: Channel | None, number: int) -> str:
+    """How the claims call one of an account's places for keys on a channel."""
+    return f"{account_id}/{channel}/{number}"
 
 
 def releases_claims(event: Event) -> bool:

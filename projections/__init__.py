@@ -1,11 +1,19 @@
 """Everything derived from the log; always rebuildable from it."""
 
-from projections import activity, credential_list, credential_status, operator_status, organisation_status
+from projections import (
+    account_status,
+    activity,
+    credential_list,
+    credential_status,
+    operator_status,
+    organisation_status,
+)
 from projections.view import View
 
 PROJECTIONS: tuple[View, ...] = (
     organisation_status.VIEW,
     operator_status.VIEW,
+    account_status.VIEW,
     credential_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,

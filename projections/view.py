@@ -17,6 +17,9 @@ import msgspec
 import psycopg
 
 from ledger.events import (
+    AccountClosed,
+    AccountDescribed,
+    AccountOpened,
     CredentialCreated,
     CredentialDescribed,
     CredentialErased,
@@ -44,6 +47,7 @@ EventTypes = tuple[type[Event], ...]
 
 OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed)
 OF_OPERATORS: EventTypes = (OperatorEnrolled, OperatorRolesChanged, OperatorTokenRotated, OperatorRemoved)
+OF_ACCOUNTS: EventTypes = (AccountOpened, AccountDescribed, AccountClosed)
 OF_CREDENTIALS: EventTypes = (
     CredentialCreated,
     CredentialScopesFixed,

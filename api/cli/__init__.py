@@ -7,6 +7,7 @@ import logging
 
 import click
 
+from api.cli.accounts import account
 from api.cli.credentials import credential
 from api.cli.doctor import doctor
 from api.cli.exits import OneLineErrors, wants_traceback
@@ -46,9 +47,11 @@ for _command in (
     doctor,
     organisation,
     operator,
+    account,
     credential,
     history,
     verify,
     import_,
 ):
     main.add_command(_command)
+account.add_command(history)

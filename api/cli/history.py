@@ -1,4 +1,4 @@
-"""`keyledger history`: what happened to a credential, an operator or an organisation, and what it was at a time."""
+"""`keyledger history`: what happened to a credential or any other thing of the ledger, and what it was at a time."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +11,19 @@ from rich.text import Text
 
 from api import documents
 from api.cli import options
+from api.cli.accounts import account_facts
 from api.cli.credentials import credential_facts
 from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
+from ledger.account import Account
 from ledger.credential import Credential
 from ledger.errors import NotFound
 from ledger.events import (
+    AccountClosed,
+    AccountDescribed,
+    AccountOpened,
     CredentialCreated,
     CredentialDescribed,
     CredentialErased,
@@ -41,12 +46,12 @@ from ledger.events import (
 )
 from ledger.operator import Operator
 from ledger.organisation import Organisation
-from ledger.service import CREDENTIAL, OPERATOR, ORGANISATION, fold
-from projections import credential_status, operator_status, organisation_status
+from ledger.service import ACCOUNT, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from projections import account_status, credential_status, operator_status, organisation_status
 
-State = Credential | Operator | Organisation
+State = Credential | Account | Operator | Organisation
 
-_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, OPERATOR, ORGANISATION)}
+_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, ACCOUNT, OPERATOR, ORGANISATION)}
 
 
 @click.command()
@@ -56,13 +61,13 @@ _AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, OPERATOR,
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of an operator or of an organisation, too.
+    Takes the id of an account, an operator or an organisation, too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)
         recorded = _until(found.recorded, as_of)
         if not recorded:
-            raise NotFound("credential, operator or organisation" + (" at that time" if as_of else ""))
+            raise NotFound("credential, account, operator or organisation" + (" at that time" if as_of else ""))
         kind = recorded[0].event.TOPIC.partition(".")[0]
         state: State | None = fold(_AGGREGATES[kind], recorded) if as_of else None
         if json:
@@ -96,6 +101,8 @@ def _document(
             row = credential_status.status_row(state)
             days = session.services.settings.rotation_days
             return document | {"as_of": as_of, "state": documents.credential(row, as_of or state.created_at, days)}
+        case Account():
+            return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case Operator():
             return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
         case Organisation():
@@ -108,6 +115,8 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
     match state:
         case Credential():
             return credential_facts(state, as_of, {})
+        case Account():
+            return account_facts(documents.account(account_status.status_row(state)))
         case Operator():
             return operator_facts(state)
         case Organisation():
@@ -190,9 +199,22 @@ def _whitelisted(event: CredentialWhitelisted) -> list[str]:
     return [", ".join(event.networks) or "any address"]
 
 
+def _opened(event: AccountOpened) -> list[str]:
+    said = [
+        f"{event.kind} “{event.name}”" + (f", reference {event.reference}" if event.reference else ""),
+        f"opened on {event.opened_on}",
+    ]
+    return [*said, f"beneath {event.parent_id}"] if event.parent_id else said
+
+
+def _account_described(event: AccountDescribed) -> list[str]:
+    return [f"name “{event.name}”, reference {event.reference or '-'}"]
+
+
 def _rotated(event: CredentialRotated | OperatorTokenRotated) -> list[str]:
     before = "ended at once" if event.previous_expires_at == event.context.at else _until_then(event)
-    return [_secret(event.secret), f"the one before {before}"]
+    login = [f"login {event.login}"] if isinstance(event, CredentialRotated) and event.login else []
+    return [_secret(event.secret), *login, f"the one before {before}"]
 
 
 def _until_then(event: CredentialRotated | OperatorTokenRotated) -> str:
@@ -246,6 +268,9 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OperatorRolesChanged: ("roles changed", _roles),
     OperatorTokenRotated: ("token rotated", _rotated),
     OperatorRemoved: ("removed", _nothing),
+    AccountOpened: ("opened", _opened),
+    AccountDescribed: ("described", _account_described),
+    AccountClosed: ("closed", lambda _: ["its credentials and sub-accounts are refused from now on"]),
     CredentialCreated: ("created", _created),
     CredentialScopesFixed: ("scopes fixed", _scopes),
     CredentialWhitelisted: ("allowlist set", _whitelisted),

@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.values import Mode, Role
 from projections.runner import Projector
 from tests.api.conftest import SignIn
-from tests.given import a_credential, an_operator
+from tests.given import a_credential, an_account, an_operator
 
 # For each of some thirty operations and both ways: half a minute. What shows only after more has a test of its own.
 EXAMPLES_MAX = 15
@@ -40,6 +40,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_scope",
     "invalid_time",
     "invalid_value",
+    "unknown_account",
     "missing_field",  # a channel, for a channel login alone
     "past_time",
     "stale_version",
@@ -81,7 +82,13 @@ def test_every_answer_is_a_documented_one(
     def check(case: Case[Any]) -> None:
         credential, _ = a_credential(services, organisation, mode=Mode.TEST)
         operator, _ = an_operator(services, Role.VIEWER, organisation_id=organisation)
-        known = {"organisation_id": organisation, "credential_id": credential.id, "operator_id": operator}
+        account = an_account(services, organisation)
+        known = {
+            "organisation_id": organisation,
+            "account_id": account,
+            "credential_id": credential.id,
+            "operator_id": operator,
+        }
         for name, value in case.path_parameters.items():
             with suppress(ValueError):  # a made-up id would be told 404 and no more; what is no id stays as it is
                 case.path_parameters[name] = str(UUID(value) and known[name])

@@ -22,6 +22,8 @@ READERS = {Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER}
 OVERSEERS = {Role.ADMINISTRATOR, Role.AUDITOR}
 
 ORGANISATION = "/v1/organisations/{organisation}"
+ACCOUNTS = f"{ORGANISATION}/accounts"
+ACCOUNT = f"{ACCOUNTS}/{{account}}"
 CREDENTIALS = f"{ORGANISATION}/credentials"
 CREDENTIAL = f"{CREDENTIALS}/{{credential}}"
 OPERATOR = "/v1/operators/{operator}"
@@ -32,7 +34,8 @@ KEY = {"kind": "api_key", "preset": "read_only"}
 class Operation:
     """One operation: who may carry it out in the organisation that it is about, and who for all of them.
 
-    `live` tells that it takes the grant for production where it is about something live; `own_list` that it lists what
+    `live` tells that it takes the grant for production where it is about something live, `production` that it always
+    does; `own_list` that it lists what
     the caller sees, so that there is nothing of another organisation to ask for.
     """
 
@@ -41,6 +44,7 @@ class Operation:
     roles: set[Role]
     body: Any = None
     live: bool = False
+    production: bool = False
     own_list: bool = False
     for_all_only: bool = False
 
@@ -51,6 +55,13 @@ OPERATIONS = [
     Operation("GET", ORGANISATION, READERS),
     Operation("PATCH", ORGANISATION, ADMINISTRATORS, {"name": "Renamed"}),
     Operation("GET", f"{ORGANISATION}/events", HISTORIANS),
+    Operation("GET", ACCOUNTS, READERS),
+    Operation("POST", ACCOUNTS, WRITERS, {"kind": "master", "name": "New"}),
+    Operation("POST", ACCOUNTS, WRITERS, {"kind": "master", "name": "Old", "opened_on": "2020-01-01"}, production=True),
+    Operation("GET", ACCOUNT, READERS),
+    Operation("GET", f"{ACCOUNT}/events", HISTORIANS),
+    Operation("PATCH", ACCOUNT, WRITERS, {"name": "Renamed"}),
+    Operation("POST", f"{ACCOUNT}/close", WRITERS, {"reason": "contract ended"}, production=True),
     Operation("GET", CREDENTIALS, READERS),
     Operation("POST", CREDENTIALS, WRITERS, KEY, live=True),
     Operation("GET", CREDENTIAL, READERS),
@@ -113,6 +124,7 @@ class Things:
     """What an operation is about, in one mode."""
 
     organisation: UUID
+    account: UUID
     credential: UUID
     operator: UUID
     live: bool
@@ -123,9 +135,11 @@ class Things:
         if isinstance(body, dict):
             names = {"{organisation}": str(self.organisation), "{live}": self.live}
             body = {name: names.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
-            if body.get("kind"):
+            if body.get("preset"):
                 body["mode"] = "live" if self.live else "test"
-        path = operation.path.format(organisation=self.organisation, credential=self.credential, operator=self.operator)
+        path = operation.path.format(
+            organisation=self.organisation, account=self.account, credential=self.credential, operator=self.operator
+        )
         headers = {"If-Match": "*"} if operation.method in ("PUT", "PATCH") else {}
         answer = caller(operation.method, path, body, headers)
         return answer.status_code, (answer.json or {}).get("code", "")
@@ -136,13 +150,13 @@ Make = Callable[..., Things]
 
 @pytest.fixture
 def make(services: Services) -> Make:
-    """Makes an organisation with a credential and an operator, live or test."""
+    """Makes an organisation with an account, a credential and an operator, live or test."""
 
     def made(live: bool) -> Things:
         organisation = given.an_organisation(services)
         credential, _ = given.a_credential(services, organisation, mode=Mode.LIVE if live else Mode.TEST)
         operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
-        return Things(organisation, credential.id, operator, live)
+        return Things(organisation, given.an_account(services, organisation), credential.id, operator, live)
 
     return made
 
@@ -160,7 +174,8 @@ def expected(operation: Operation, role: Role, *, scope: str, production: bool, 
         return 403
     if role not in operation.roles:
         return 403
-    return 403 if operation.live and live and not production else None
+    takes_the_grant = operation.production or (operation.live and live)
+    return 403 if takes_the_grant and not production else None
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ledger import commands, credential, errors, events, operator, organisation
+from ledger import account, commands, credential, errors, events, operator, organisation
 from ledger.commands import Command
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, Event, Recorded
-from ledger.service import CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
+from ledger.service import ACCOUNT, CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
 from ledger.store.codec import topic_of
 from tests.golden import AGGREGATE, DIRECTORY, SAMPLES, files_of, topic_in
 from tests.golden import ORGANISATION as TENANT
@@ -21,6 +21,7 @@ SAMPLE_OF = {type(sample): sample for sample in SAMPLES}
 BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "organisation": (ORGANISATION, events.OrganisationRegistered),
     "operator": (OPERATOR, events.OperatorEnrolled),
+    "account": (ACCOUNT, events.AccountOpened),
     "credential": (CREDENTIAL, events.CredentialCreated),
 }
 
@@ -146,7 +147,9 @@ def test_the_context_comes_first_and_defaults_last_so_that_new_fields_can_follow
 # --- states ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [organisation.Organisation, operator.Operator, credential.Credential])
+@pytest.mark.parametrize(
+    "state", [organisation.Organisation, operator.Operator, account.Account, credential.Credential]
+)
 def test_a_state_is_a_frozen_dataclass_with_its_id_and_version(state: type[Any]) -> None:
     assert is_dataclass(state)
     assert state.__dataclass_params__.frozen  # type: ignore[attr-defined]  # not in the stubs
