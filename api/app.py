@@ -5,7 +5,20 @@ from typing import Any
 
 from flask import Flask, Response
 
-from api import credentials, docs, health, history, observability, openapi, operators, organisations, problems, verify
+from api import (
+    applications,
+    catalogues,
+    credentials,
+    docs,
+    health,
+    history,
+    observability,
+    openapi,
+    operators,
+    organisations,
+    problems,
+    verify,
+)
 from api.fast_path import FastPath
 from api.incoming import request_id
 from api.outgoing import FINISHING_HEADERS
@@ -13,6 +26,8 @@ from api.wiring import Services
 
 BLUEPRINTS = (
     organisations.blueprint,
+    catalogues.blueprint,
+    applications.blueprint,
     credentials.blueprint,
     history.blueprint,
     operators.blueprint,

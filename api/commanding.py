@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 from flask import Response, request
@@ -38,6 +39,10 @@ WRITTEN = {**READ, POSITION_HEADER: POSITION_HEADER, REPLAYED_HEADER: REPLAYED_H
 CREATED = {**WRITTEN, "Location": "Location"}
 
 
+# Commands to record in one commit, and what makes an answer of the states that they leave, one an argument.
+Commands = tuple[Sequence[Command], Callable[..., dict[str, Any]]]
+
+
 def expected_version(current: int) -> int | None:
     """The version to decide on, as If-Match names it; None for an absent header or `*`. `current` is the thing's own.
 
@@ -64,7 +69,23 @@ def carry_out(
     status: int = 200,
     location: Callable[[Any], str] | None = None,
 ) -> Response:
-    """Handle the command that `make` gives, with its secret if it has one, and answer with what it left.
+    """Handle the command that `make` gives, with its secret if it has one, and answer with what it left."""
+
+    def make_one() -> Commands:
+        command, secret = make()
+        return [command], lambda state: represent(state) | ({} if secret is None else {"secret": secret})
+
+    return carry_out_all(make_one, status=status, location=location)
+
+
+def carry_out_all(
+    make: Callable[[], Commands],
+    *,
+    status: int = 200,
+    location: Callable[[Any], str] | None = None,
+) -> Response:
+    """Handle the commands that `make` gives, in one commit, and answer with what its function makes of the states that
+    they leave, one an argument. `location` is of the first, and `ETag` the version that the answer reads.
 
     A retry under the same Idempotency-Key gets the first answer again, secret included, and nothing is made. Of two at
     once one is recorded; the other waits for that commit and gets its answer.
@@ -74,32 +95,36 @@ def carry_out(
     entry = _idempotency_key()
     if entry is not None and (replayed := _replay(*entry)) is not None:
         return replayed
-    secret: str | None = None
+    represent: Callable[..., dict[str, Any]]
 
-    def described(state: Any) -> dict[str, Any]:
-        body = represent(state)
-        if secret is not None:
-            body["secret"] = secret
-        headers = {"ETag": etag(state.version)}
+    def described(*states: Any) -> dict[str, Any]:
+        first, last = states[0], states[-1]
+        body = represent(*states)
+        headers = {"ETag": etag(body["version"])}
         if location is not None:
-            headers["Location"] = location(state)
-        return {"status": status, "version": state.version, "headers": headers, "body": body}
+            headers["Location"] = location(first)
+        return {
+            "status": status,
+            "last": {"id": last.id, "version": last.version},
+            "headers": headers,
+            "body": body,
+        }
 
     idempotency = None
     if entry is not None:
-        idempotency = Idempotency(caller().actor, *entry, answer=lambda state: to_json(described(state)))
+        idempotency = Idempotency(caller().actor, *entry, answer=lambda *states: to_json(described(*states)))
     try:
-        command, secret = make()
-        receipt = services().ledger.handle(command, idempotency)
+        commands, represent = make()
+        receipts = services().ledger.handle_all(commands, idempotency)
     except (CommandInFlight, PreconditionFailed):
         # Recorded between our look and ours: the winner's answer is there now, if it was the same request.
         replayed = None if entry is None else _replay(*entry)
         if replayed is None:
             raise
         return replayed
-    given = described(receipt.state)
+    given = described(*(receipt.state for receipt in receipts))
     response = answer(given["body"], given["status"], given["headers"])
-    response.headers[POSITION_HEADER] = str(receipt.position)
+    response.headers[POSITION_HEADER] = str(receipts[-1].position)
     return response
 
 
@@ -122,7 +147,8 @@ def _replay(key: str, fingerprint: bytes) -> Response | None:
         return None
     given = orjson.loads(kept.answer)
     response = answer(given["body"], given["status"], given["headers"])
-    response.headers[POSITION_HEADER] = str(position_of(log, kept.aggregate_id, given["version"]))
+    last = given["last"]
+    response.headers[POSITION_HEADER] = str(position_of(log, UUID(last["id"]), last["version"]))
     response.headers[REPLAYED_HEADER] = "true"
     return response
 

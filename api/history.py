@@ -1,4 +1,4 @@
-"""History: what happened to a credential, and everything that happened in an organisation."""
+"""History: what happened to a credential or an application, and everything that happened in an organisation."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +8,7 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from api import documents, outgoing
+from api.applications import existing as existing_application
 from api.auth import READS_HISTORY, allow, authenticate
 from api.commanding import reach_position
 from api.credentials import existing
@@ -41,8 +42,27 @@ def credential_events(query: dict[str, Any], organisation_id: UUID, credential_i
     """
     allow(READS_HISTORY, organisation_id)
     existing(organisation_id, credential_id)
-    entries = history_of(services().log, organisation_id, credential_id, up_to_version=query.get("up_to_version"))
-    of = (credential_id, query.get("up_to_version"))
+    return _page_of_history(query, organisation_id, credential_id)
+
+
+@blueprint.route("/applications/<uuid:application_id>/events")
+@blueprint.doc(operationId="listApplicationEvents")
+@blueprint.arguments(HistoryQuery(), location="query")
+@blueprint.response(200, HistoryPage)
+def application_events(query: dict[str, Any], organisation_id: UUID, application_id: UUID) -> Response:
+    """List what happened to an application.
+
+    Oldest first, read from the log itself, so it ends with the newest event.
+    """
+    allow(READS_HISTORY, organisation_id)
+    existing_application(organisation_id, application_id)
+    return _page_of_history(query, organisation_id, application_id)
+
+
+def _page_of_history(query: dict[str, Any], organisation_id: UUID, aggregate_id: UUID) -> Response:
+    """The part of a thing's history that was asked for."""
+    entries = history_of(services().log, organisation_id, aggregate_id, up_to_version=query.get("up_to_version"))
+    of = (aggregate_id, query.get("up_to_version"))
     after = decode_cursor(query["cursor"], tuple[int], of)[0] if "cursor" in query else 0
     left = [entry for entry in entries or () if entry.version > after]
     shown = left[: query["limit"]]

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ledger.application import Application
+from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.operator import Operator
 from ledger.organisation import Organisation
@@ -14,12 +16,15 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
-from projections import credential_status, operator_status, organisation_status
+from projections import application_status, catalogue_status, credential_status, operator_status, organisation_status
+from projections.catalogue_status import Catalogues
 from projections.usage import UsageRecorder
 
 INLINE_ROWS: Mapping[type, RowsOf] = {
     Organisation: organisation_status.rows_of,
+    OrganisationCatalogue: catalogue_status.rows_of,
     Operator: operator_status.rows_of,
+    Application: application_status.rows_of,
     Credential: credential_status.rows_of,
 }
 
@@ -31,6 +36,7 @@ class Services:
     settings: Settings
     log: EventLog
     ledger: Ledger
+    catalogues: Catalogues
     usage: UsageRecorder | None = None
 
     @property
@@ -63,4 +69,4 @@ def open_services(
     Raises `SettingsError`, `WrongMasterKey`, `MigrationError` and `StoreUnavailable`, each with what to do.
     """
     with EventLog(conninfo, settings, Keyring.from_settings(settings), observe) as log:
-        yield Services(settings, log, Ledger(log, INLINE_ROWS))
+        yield Services(settings, log, Ledger(log, INLINE_ROWS), Catalogues(log))

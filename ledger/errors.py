@@ -8,7 +8,9 @@
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
+    │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
+    │   ├── ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── RebuildRunning
@@ -133,6 +135,12 @@ class NothingChanged(NotAllowedNow):
     code = "nothing_changed"
 
 
+class ModeWithdrawn(NotAllowedNow):
+    """A permission that live or test credentials may hold would no longer be for them."""
+
+    code = "mode_withdrawn"
+
+
 class OperatorRemoved(NotAllowedNow):
     """The operator was removed; enrol another."""
 
@@ -143,6 +151,12 @@ class LastAdministrator(NotAllowedNow):
     """The installation would be left without an administrator."""
 
     code = "last_administrator"
+
+
+class ApplicationArchived(NotAllowedNow):
+    """The application was given up, which is final."""
+
+    code = "application_archived"
 
 
 class NameAlreadyClaimed(NotAllowedNow):

@@ -1,11 +1,21 @@
 """Everything derived from the log; always rebuildable from it."""
 
-from projections import activity, credential_list, credential_status, operator_status, organisation_status
+from projections import (
+    activity,
+    application_status,
+    catalogue_status,
+    credential_list,
+    credential_status,
+    operator_status,
+    organisation_status,
+)
 from projections.view import View
 
 PROJECTIONS: tuple[View, ...] = (
     organisation_status.VIEW,
+    catalogue_status.VIEW,
     operator_status.VIEW,
+    application_status.VIEW,
     credential_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,

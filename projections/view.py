@@ -17,6 +17,11 @@ import msgspec
 import psycopg
 
 from ledger.events import (
+    ApplicationApisConnected,
+    ApplicationArchived,
+    ApplicationDescribed,
+    ApplicationRegistered,
+    CatalogueChanged,
     CredentialCreated,
     CredentialDescribed,
     CredentialErased,
@@ -43,7 +48,14 @@ Rows = Mapping[InlineTable, Sequence[Row]]
 EventTypes = tuple[type[Event], ...]
 
 OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed)
+OF_CATALOGUES: EventTypes = (CatalogueChanged,)
 OF_OPERATORS: EventTypes = (OperatorEnrolled, OperatorRolesChanged, OperatorTokenRotated, OperatorRemoved)
+OF_APPLICATIONS: EventTypes = (
+    ApplicationRegistered,
+    ApplicationDescribed,
+    ApplicationApisConnected,
+    ApplicationArchived,
+)
 OF_CREDENTIALS: EventTypes = (
     CredentialCreated,
     CredentialScopesFixed,

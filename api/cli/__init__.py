@@ -7,6 +7,8 @@ import logging
 
 import click
 
+from api.cli.applications import application
+from api.cli.catalogues import catalogue
 from api.cli.credentials import credential
 from api.cli.doctor import doctor
 from api.cli.exits import OneLineErrors, wants_traceback
@@ -45,7 +47,9 @@ for _command in (
     rebuild,
     doctor,
     organisation,
+    catalogue,
     operator,
+    application,
     credential,
     history,
     verify,

@@ -1,4 +1,4 @@
-"""`keyledger history`: what happened to a credential, an operator or an organisation, and what it was at a time."""
+"""`keyledger history`: what happened to a credential or any other thing of the ledger, and what it was at a time."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +11,22 @@ from rich.text import Text
 
 from api import documents
 from api.cli import options
+from api.cli.applications import application_facts
 from api.cli.credentials import credential_facts
 from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
+from ledger.application import Application
+from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.errors import NotFound
 from ledger.events import (
+    ApplicationApisConnected,
+    ApplicationArchived,
+    ApplicationDescribed,
+    ApplicationRegistered,
+    CatalogueChanged,
     CredentialCreated,
     CredentialDescribed,
     CredentialErased,
@@ -41,12 +49,13 @@ from ledger.events import (
 )
 from ledger.operator import Operator
 from ledger.organisation import Organisation
-from ledger.service import CREDENTIAL, OPERATOR, ORGANISATION, fold
-from projections import credential_status, operator_status, organisation_status
+from ledger.permissions import modes_of
+from ledger.service import APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from projections import application_status, credential_status, operator_status, organisation_status
 
-State = Credential | Operator | Organisation
+State = Credential | Application | Operator | OrganisationCatalogue | Organisation
 
-_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, OPERATOR, ORGANISATION)}
+_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, APPLICATION, OPERATOR, CATALOGUE, ORGANISATION)}
 
 
 @click.command()
@@ -56,13 +65,13 @@ _AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, OPERATOR,
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of an operator or of an organisation, too.
+    Takes the id of an application, an operator or an organisation, too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)
         recorded = _until(found.recorded, as_of)
         if not recorded:
-            raise NotFound("credential, operator or organisation" + (" at that time" if as_of else ""))
+            raise NotFound("credential, application, operator or organisation" + (" at that time" if as_of else ""))
         kind = recorded[0].event.TOPIC.partition(".")[0]
         state: State | None = fold(_AGGREGATES[kind], recorded) if as_of else None
         if json:
@@ -94,8 +103,12 @@ def _document(
     match state:
         case Credential():
             row = credential_status.status_row(state)
-            days = session.services.settings.rotation_days
-            return document | {"as_of": as_of, "state": documents.credential(row, as_of or state.created_at, days)}
+            return document | {"as_of": as_of, "state": session.document(row, as_of or state.created_at)}
+        case Application():
+            return document | {"as_of": as_of, "state": documents.application(application_status.status_row(state))}
+        case OrganisationCatalogue():
+            read = documents.catalogue(state.organisation_id, state.catalogue)
+            return document | {"as_of": as_of, "state": read}
         case Operator():
             return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
         case Organisation():
@@ -108,6 +121,10 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
     match state:
         case Credential():
             return credential_facts(state, as_of, {})
+        case Application():
+            return application_facts(state)
+        case OrganisationCatalogue():
+            return [("organisation", state.organisation_id), ("version", state.catalogue.version)]
         case Operator():
             return operator_facts(state)
         case Organisation():
@@ -230,6 +247,16 @@ def _named(event: OrganisationRegistered | OrganisationRenamed) -> list[str]:
     return [f"“{event.name}”"]
 
 
+def _catalogue(event: CatalogueChanged) -> list[str]:
+    counted = f"{len(modes_of(event.groups))} permissions in {len(event.groups)} groups, {len(event.apis)} APIs"
+    return [counted, *([f"APIs {', '.join(api.name for api in event.apis)}"] if event.apis else [])]
+
+
+def _application(event: ApplicationRegistered | ApplicationDescribed) -> list[str]:
+    description = " ".join(event.description.split())
+    return [f"“{event.title}”", *([f"description: {description}"] if description else [])]
+
+
 def _production(granted: bool) -> str:
     return ", production too" if granted else ", not in production"
 
@@ -242,10 +269,15 @@ def _secret(secret: StoredSecret) -> str:
 TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
+    CatalogueChanged: ("catalogue changed", _catalogue),
     OperatorEnrolled: ("enrolled", _enrolled),
     OperatorRolesChanged: ("roles changed", _roles),
     OperatorTokenRotated: ("token rotated", _rotated),
     OperatorRemoved: ("removed", _nothing),
+    ApplicationRegistered: ("registered", _application),
+    ApplicationDescribed: ("described", _application),
+    ApplicationApisConnected: ("APIs connected", lambda event: [", ".join(event.apis) or "none"]),
+    ApplicationArchived: ("archived", lambda _: ["its credentials are refused from now on"]),
     CredentialCreated: ("created", _created),
     CredentialScopesFixed: ("scopes fixed", _scopes),
     CredentialWhitelisted: ("allowlist set", _whitelisted),

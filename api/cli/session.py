@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from uuid_utils.compat import uuid7
 
+from api import documents
 from api.wiring import Services, database, open_services
 from ledger.credential import Credential
 from ledger.events import Context
@@ -42,6 +43,10 @@ class Session:
         """The credential as it is; `NotFound` where there is none."""
         found: Credential = self.services.ledger.load(CREDENTIAL, credential_id)
         return found
+
+    def document(self, row: documents.Row, at: datetime) -> documents.Document:
+        """A credential as it reads at a moment, from its status row."""
+        return documents.credential(row, at, self.services.settings.rotation_days, self.services.catalogues)
 
     def operator(self, operator_id: UUID) -> Operator:
         """The operator as it is; `NotFound` where there is none."""

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 # The domain proper: pure functions over frozen dataclasses.
 DOMAIN = (
+    "application",
     "catalogue",
     "commands",
     "credential",
@@ -19,6 +20,7 @@ DOMAIN = (
     "events",
     "operator",
     "organisation",
+    "permissions",
     "secret_versions",
     "values",
     "verification",
