@@ -37,7 +37,6 @@ from api.schemas.accounts import (
     OpenedAccountOut,
 )
 from ledger.account import Account as AccountState
-from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import CloseAccount, Command, DescribeAccount
 from ledger.credential import Credential
 from ledger.errors import NotFound
@@ -120,7 +119,7 @@ class Accounts(MethodView):
         def make() -> tuple[Sequence[Command], Callable[..., Body]]:
             opening = issue_account(
                 services().keyring.digests,
-                DEFAULT_CATALOGUE,
+                services().catalogues.current(organisation_id),
                 context(body.get("reason")),
                 services().settings,
                 organisation_id,

@@ -7,6 +7,8 @@ from flask import Flask, Response
 
 from api import (
     accounts,
+    applications,
+    catalogues,
     credentials,
     docs,
     health,
@@ -26,6 +28,8 @@ from api.wiring import Services
 BLUEPRINTS = (
     organisations.blueprint,
     accounts.blueprint,
+    catalogues.blueprint,
+    applications.blueprint,
     credentials.blueprint,
     history.blueprint,
     operators.blueprint,

@@ -39,6 +39,10 @@ WRITTEN = {**READ, POSITION_HEADER: POSITION_HEADER, REPLAYED_HEADER: REPLAYED_H
 CREATED = {**WRITTEN, "Location": "Location"}
 
 
+# Commands to record in one commit, and what makes an answer of the states that they leave, one an argument.
+Commands = tuple[Sequence[Command], Callable[..., dict[str, Any]]]
+
+
 def expected_version(current: int) -> int | None:
     """The version to decide on, as If-Match names it; None for an absent header or `*`. `current` is the thing's own.
 
@@ -67,7 +71,7 @@ def carry_out(
 ) -> Response:
     """Handle the command that `make` gives, with its secret if it has one, and answer with what it left."""
 
-    def make_one() -> tuple[Sequence[Command], Callable[..., dict[str, Any]]]:
+    def make_one() -> Commands:
         command, secret = make()
         return [command], lambda state: represent(state) | ({} if secret is None else {"secret": secret})
 
@@ -75,13 +79,13 @@ def carry_out(
 
 
 def carry_out_all(
-    make: Callable[[], tuple[Sequence[Command], Callable[..., dict[str, Any]]]],
+    make: Callable[[], Commands],
     *,
     status: int = 200,
     location: Callable[[Any], str] | None = None,
 ) -> Response:
     """Handle the commands that `make` gives, in one commit, and answer with what its function makes of the states that
-    they leave, one an argument. `ETag` and `location` are of the first.
+    they leave, one an argument. `location` is of the first, and `ETag` the version that the answer reads.
 
     A retry under the same Idempotency-Key gets the first answer again, secret included, and nothing is made. Of two at
     once one is recorded; the other waits for that commit and gets its answer.
@@ -95,14 +99,15 @@ def carry_out_all(
 
     def described(*states: Any) -> dict[str, Any]:
         first, last = states[0], states[-1]
-        headers = {"ETag": etag(first.version)}
+        body = represent(*states)
+        headers = {"ETag": etag(body["version"])}
         if location is not None:
             headers["Location"] = location(first)
         return {
             "status": status,
             "last": {"id": last.id, "version": last.version},
             "headers": headers,
-            "body": represent(*states),
+            "body": body,
         }
 
     idempotency = None

@@ -9,7 +9,7 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
-from api import outgoing
+from api import granting, outgoing
 from api.auth import READS_CREDENTIALS, READS_HISTORY, WRITES_CREDENTIALS, allow, allow_mode, authenticate
 from api.commanding import (
     BEGINNING,
@@ -33,6 +33,7 @@ from api.schemas.credentials import (
     ROTATING,
     AllowlistIn,
     AsOfQuery,
+    CredentialDetailOut,
     CredentialIn,
     CredentialOut,
     CredentialPage,
@@ -42,7 +43,6 @@ from api.schemas.credentials import (
     RevocationIn,
     RotationIn,
 )
-from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
     Command,
     CreateCredential,
@@ -142,7 +142,7 @@ class Credentials(MethodView):
         """Create a credential.
 
         Its secret is in this answer and never again. What a kind does not need may be left out. Its scopes are those
-        of a preset or chosen ones, and are fixed for good.
+        of a preset or chosen ones, of the catalogue and within its application's APIs, and are fixed for good.
         """
         allow(WRITES_CREDENTIALS, organisation_id)
 
@@ -150,13 +150,15 @@ class Credentials(MethodView):
             wanted = {name: value for name, value in body.items() if name not in ("reason", "secret", "kind")}
             _check_superseded(organisation_id, wanted.get("supersedes"))
             wanted["allowlist"] = wanted.get("allowlist") or ()
+            grounds = granting.grounds_of(services(), organisation_id, wanted.get("application_id"))
             command, secret = issue_credential(
                 services().keyring.digests,
-                DEFAULT_CATALOGUE,
+                grounds.catalogue,
                 context(body.get("reason")),
                 organisation_id,
                 kind=body["kind"],
                 chosen_secret=body.get("secret"),
+                ceiling=grounds.ceiling,
                 **wanted,
             )
             allow_mode(command.mode)
@@ -197,18 +199,20 @@ class Credential(MethodView):
 
     @blueprint.doc(operationId="getCredential")
     @blueprint.arguments(AsOfQuery(), location="query")
-    @blueprint.response(200, CredentialOut, headers=READ)
+    @blueprint.response(200, CredentialDetailOut, headers=READ)
     def get(self, query: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Read a credential.
 
         As it is, or as it was at a time or a version, which takes a role that reads history; never its secret. The
-        past has no `ETag`, as nothing can be decided on it, and no last-used times, as they are not events.
+        past has no `ETag`, as nothing can be decided on it, and no last-used times, as they are not events. What its
+        scopes grant at this moment is `effective_scopes`, which the past does not have either.
         """
         if query:
             return _past(query, organisation_id, credential_id)
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, credential_id)
-        return outgoing.answer(outgoing.credential(row), headers={"ETag": outgoing.etag(row["version"])})
+        body = outgoing.credential(row) | {"effective_scopes": granting.effective_scopes(services(), row)}
+        return outgoing.answer(body, headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="describeCredential", **COMMAND_ON_A_VERSION)
     @blueprint.arguments(DescriptionIn(), examples=DESCRIBING)

@@ -4,13 +4,16 @@ Built from rows of the views (or `status_row` of a state), without Flask: that w
 start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
-from ledger.catalogue import DEFAULT_CATALOGUE, PRESETS
-from ledger.values import Status
+from ledger.catalogue import FIRST_VERSION, Catalogue
+from ledger.events import Context
+from ledger.values import Mode, Status
+from projections.catalogue_status import Catalogues
 
 Row = Mapping[str, Any]
 Document = dict[str, Any]
@@ -67,8 +70,84 @@ def active_channel(row: Row) -> Document:
     return {name: row[name] for name in ("channel", "credential_id", "kind", "public_id", "mode")}
 
 
-def credential(row: Row, at: datetime, rotation_days: int) -> Document:
+def application(row: Row) -> Document:
+    """An application as it reads."""
+    return {
+        "id": row["application_id"],
+        "organisation_id": row["organisation_id"],
+        "account_id": row["account_id"],
+        "title": row["title"],
+        "description": row["description"],
+        "apis": row["apis"],
+        "archived": row["archived_at"] is not None,
+        "archived_at": row["archived_at"],
+        "archived_by": row["archived_by"],
+        "archived_reason": row["archived_reason"] or None,
+        "created_at": row["created_at"],
+        "version": row["version"],
+    }
+
+
+def connected_apis(apis: Iterable[str], catalogue: Catalogue) -> list[Document]:
+    """The APIs that an application is connected to, as the catalogue has them; one that it no longer lists is left out,
+    as it grants nothing.
+    """
+    connected = set(apis)
+    return [asdict(api) for api in catalogue.apis if api.name in connected]
+
+
+def catalogue(organisation_id: UUID, found: Catalogue) -> Document:
+    """A version of an organisation's catalogue as it reads."""
+    return {
+        "organisation_id": organisation_id,
+        "version": found.version,
+        "groups": [asdict(group) for group in found.groups],
+        "apis": [asdict(api) for api in found.apis],
+        "retired": found.retired,
+    }
+
+
+def catalogue_history(history: Iterable[tuple[Context | None, Catalogue]]) -> list[Document]:
+    """How each version of a catalogue came about, newest first: who made it, when and why, and what it offers more and
+    less than the one before.
+    """
+    told: list[Document] = []
+    before: Catalogue | None = None
+    for context, found in history:
+        offered = set() if before is None else before.modes.keys()
+        told.append(
+            {
+                "version": found.version,
+                "at": context and context.at,
+                "actor": context and context.actor,
+                "via": context and context.via,
+                "reason": (context and context.reason) or None,
+                "request_id": (context and context.request_id) or None,
+                "added": sorted(found.modes.keys() - offered),
+                "removed": sorted(offered - found.modes.keys()),
+            }
+        )
+        before = found
+    return told[::-1]
+
+
+def grant(mode: Mode, scopes: Iterable[str], found: Catalogue) -> Document:
+    """Scopes, and what they are called in a catalogue."""
+    labels = found.labels(mode, scopes)
+    return {
+        "catalogue_version": found.version,
+        "mode": mode,
+        "preset": labels.preset,
+        "presets": labels.presets,
+        "scopes": list(scopes),
+    }
+
+
+def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogues) -> Document:
     """A credential at a moment, from its status row (`last_used` where the query brought it). Of its secrets hints."""
+    # Version 1 of a credential has no scopes yet: they are fixed in the same commit.
+    chosen_from = catalogues.version(row["organisation_id"], row["catalogue_version"] or FIRST_VERSION)
+    labels = chosen_from.labels(Mode(row["mode"]), row["scopes"])
     secrets = [_secret(secret, row.get("last_used") or {}) for secret in row["secrets"]]
     status = status_of(row, at)
     rotated = row["rotated_at"] or row["created_at"]
@@ -88,8 +167,10 @@ def credential(row: Row, at: datetime, rotation_days: int) -> Document:
         "contact_email": row["contact_email"] or None,
         "labels": row["labels"],
         "access_level": row["access_level"],
-        "preset": preset_of(tuple(row["scopes"])),
+        "preset": labels.preset,
+        "presets": labels.presets,
         "scopes": row["scopes"],
+        "catalogue_version": row["catalogue_version"],
         "allowlist": row["allowlist"],
         "status": status,
         "active": status.active,
@@ -154,9 +235,3 @@ def status_of(row: Row, at: datetime) -> Status:
         return Status.SUSPENDED
     ends = [_moment(secret["expires_at"]) for secret in row["secrets"]]
     return Status.ROTATING if sum(end is None or end > at for end in ends) > 1 else Status.ACTIVE
-
-
-@lru_cache(maxsize=1024)  # a handful of grants is common to nearly all credentials
-def preset_of(scopes: tuple[str, ...]) -> str:
-    """The preset that these scopes are exactly, or `custom`."""
-    return next((name for name in PRESETS if set(DEFAULT_CATALOGUE.preset(name)) == set(scopes)), "custom")

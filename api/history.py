@@ -1,4 +1,4 @@
-"""History: what happened to a credential or an account, and everything that happened in an organisation."""
+"""History: what happened to a credential, an account or an application, and everything in an organisation."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 
 from api import documents, outgoing
 from api.accounts import existing as existing_account
+from api.applications import existing as existing_application
 from api.auth import READS_HISTORY, allow, authenticate
 from api.commanding import reach_position
 from api.credentials import existing
@@ -57,6 +58,20 @@ def account_events(query: dict[str, Any], organisation_id: UUID, account_id: UUI
     allow(READS_HISTORY, organisation_id)
     existing_account(organisation_id, account_id)
     return _page_of_history(query, organisation_id, account_id)
+
+
+@blueprint.route("/applications/<uuid:application_id>/events")
+@blueprint.doc(operationId="listApplicationEvents")
+@blueprint.arguments(HistoryQuery(), location="query")
+@blueprint.response(200, HistoryPage)
+def application_events(query: dict[str, Any], organisation_id: UUID, application_id: UUID) -> Response:
+    """List what happened to an application.
+
+    Oldest first, read from the log itself, so it ends with the newest event.
+    """
+    allow(READS_HISTORY, organisation_id)
+    existing_application(organisation_id, application_id)
+    return _page_of_history(query, organisation_id, application_id)
 
 
 def _page_of_history(query: dict[str, Any], organisation_id: UUID, aggregate_id: UUID) -> Response:

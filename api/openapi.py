@@ -86,6 +86,7 @@ MEANINGS_OF_PARAMETERS = {
     "account_id": "The account's id.",
     "credential_id": "The credential's id.",
     "operator_id": "The operator's id.",
+    "application_id": "The application's id: its App ID.",
     "X-Gateway-Token": "The token of an operator with the role `verifier`.",
     "mode": "The mode that the credential must have: live or test.",
     "channel": "The channel that the credential must be good for.",

@@ -45,4 +45,4 @@ def page(data: Iterable[Mapping[str, Any]], cursor: str | None) -> Response:
 
 def credential(row: Mapping[str, Any], at: datetime | None = None) -> documents.Document:
     """A credential as it reads at a moment, or at this request's."""
-    return documents.credential(row, at or now(), services().settings.rotation_days)
+    return documents.credential(row, at or now(), services().settings.rotation_days, services().catalogues)

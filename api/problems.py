@@ -78,6 +78,15 @@ MEANINGS: Mapping[str, str] = {
     "invalid_scope": "A scope has the form entity:action.",
     "unknown_account": "The organisation has no account with this id.",
     "unknown_scope": "The catalogue does not hold this scope.",
+    "retired_scope": "The catalogue no longer holds this scope: it was retired.",
+    "excluded_scope": "Signing in to the scan app, configuring events, entrance plans and permissions internal to "
+    "operations are not for credentials: no catalogue offers them and no credential holds them.",
+    "wrong_mode_scope": "The catalogue has this scope for credentials of the other mode only.",
+    "beyond_ceiling": "The APIs that the application is connected to do not take this scope. Connect another, or leave "
+    "it out.",
+    "unknown_api": "The catalogue does not list this API.",
+    "unknown_application": "The organisation has no application with this App ID.",
+    "invalid_name": "A name holds small letters, digits, _ and dots only, and begins with a letter.",
     "invalid_time": "A time has no zone, lies outside the calendar, or is too far away.",
     "past_time": "A time that must still come lies in the past.",
     "future_time": "A time that must be over lies in the future.",
@@ -110,12 +119,15 @@ MEANINGS: Mapping[str, str] = {
     "no_overlap": "There is no older secret left to retire.",
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
+    "mode_withdrawn": "A permission that was offered to live or test credentials stays offered to them, as some may "
+    "hold it. Retire it, and offer another.",
     "operator_removed": "The operator was removed. Enrol another one.",
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
     "first.",
     "rebuild_running": "The view is being rebuilt already.",
     "last_administrator": "The installation would be left without an administrator.",
+    "application_archived": "The application is archived, which is final. Register another one.",
     "name_already_claimed": "Somebody else has this name, public identifier or secret.",
     "login_already_claimed": "The login is taken on its channel. Logins are unique across the installation.",
     "already_exists": "A thing with this id exists.",

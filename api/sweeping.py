@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from api.archiving import sweep_archived_applications
 from api.wiring import Services
 from ledger.account import reason_of_closing
 from ledger.commands import CloseAccount, Command, RevokeCredential
@@ -70,7 +71,7 @@ def _handled(services: Services, command: Command) -> bool:
 Sweep = Callable[[Services], int]
 """Deals with at most a batch of what is left to do, and returns how many that were: 0 for nothing left."""
 
-SWEEPS: tuple[Sweep, ...] = (sweep_closed_accounts,)
+SWEEPS: tuple[Sweep, ...] = (sweep_closed_accounts, sweep_archived_applications)
 
 
 class Sweeper:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ledger.account import Account
+from ledger.application import Application
+from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.operator import Operator
 from ledger.organisation import Organisation
@@ -15,13 +17,23 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
-from projections import account_status, credential_status, operator_status, organisation_status
+from projections import (
+    account_status,
+    application_status,
+    catalogue_status,
+    credential_status,
+    operator_status,
+    organisation_status,
+)
+from projections.catalogue_status import Catalogues
 from projections.usage import UsageRecorder
 
 INLINE_ROWS: Mapping[type, RowsOf] = {
     Organisation: organisation_status.rows_of,
+    OrganisationCatalogue: catalogue_status.rows_of,
     Operator: operator_status.rows_of,
     Account: account_status.rows_of,
+    Application: application_status.rows_of,
     Credential: credential_status.rows_of,
 }
 
@@ -33,6 +45,7 @@ class Services:
     settings: Settings
     log: EventLog
     ledger: Ledger
+    catalogues: Catalogues
     usage: UsageRecorder | None = None
 
     @property
@@ -65,4 +78,4 @@ def open_services(
     Raises `SettingsError`, `WrongMasterKey`, `MigrationError` and `StoreUnavailable`, each with what to do.
     """
     with EventLog(conninfo, settings, Keyring.from_settings(settings), observe) as log:
-        yield Services(settings, log, Ledger(log, INLINE_ROWS))
+        yield Services(settings, log, Ledger(log, INLINE_ROWS), Catalogues(log))

@@ -11,9 +11,11 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from ledger.events import Context, StoredSecret
+from ledger.permissions import Api, Group, catalogue_of
 from ledger.values import (
     AccessLevel,
     AccountKind,
+    CatalogueName,
     Channel,
     Description,
     EmailAddress,
@@ -58,6 +60,34 @@ class RenameOrganisation(Command):
 
     organisation_id: UUID
     name: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCatalogue(Command):
+    """Set, whole, what an organisation's credentials can be granted.
+
+    `expected_version` counts the changes so far, so it is one less than the catalogue's own version.
+    """
+
+    organisation_id: UUID
+    catalogue_id: UUID = field(init=False)
+    groups: tuple[Group, ...]
+    apis: tuple[Api, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "catalogue_id", catalogue_of(self.organisation_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetirePermissions(Command):
+    """Take scopes out of an organisation's catalogue, and leave the rest as it is."""
+
+    organisation_id: UUID
+    catalogue_id: UUID = field(init=False)
+    scopes: tuple[Scope, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "catalogue_id", catalogue_of(self.organisation_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +155,42 @@ class CloseAccount(Command):
     """Close the account for good, and with it all that hangs on it. The context's reason says why."""
 
     account_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterApplication(Command):
+    """Register an application, connected to these APIs or to none yet."""
+
+    application_id: UUID
+    organisation_id: UUID
+    account_id: UUID | None = None
+    title: Name
+    description: Description | None = None
+    apis: tuple[CatalogueName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeApplication(Command):
+    """Change what people call the application. None leaves a value as it is."""
+
+    application_id: UUID
+    title: Name | None = None
+    description: Description | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectApis(Command):
+    """Set the APIs, whole, that the application's credentials may use."""
+
+    application_id: UUID
+    apis: tuple[CatalogueName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveApplication(Command):
+    """Give the application up, for good, and all its credentials with it."""
+
+    application_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

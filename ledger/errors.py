@@ -8,8 +8,10 @@
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
+    │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── AccountClosed, ChannelKeyExists
+    │   ├── ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── RebuildRunning
@@ -134,6 +136,12 @@ class NothingChanged(NotAllowedNow):
     code = "nothing_changed"
 
 
+class ModeWithdrawn(NotAllowedNow):
+    """A permission that live or test credentials may hold would no longer be for them."""
+
+    code = "mode_withdrawn"
+
+
 class OperatorRemoved(NotAllowedNow):
     """The operator was removed; enrol another."""
 
@@ -166,6 +174,12 @@ class ChannelKeyExists(NotAllowedNow):
         self.channel = channel
         self.live = live
         self.keys_max = keys_max
+
+
+class ApplicationArchived(NotAllowedNow):
+    """The application was given up, which is final."""
+
+    code = "application_archived"
 
 
 class NameAlreadyClaimed(NotAllowedNow):

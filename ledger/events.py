@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
+from ledger.permissions import Api, Group
 from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
 
 
@@ -76,6 +77,24 @@ class OrganisationRenamed(Event):
     TOPIC: ClassVar[str] = "organisation.renamed"
 
     name: str
+
+
+# --- catalogues ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueChanged(Event):
+    """What an organisation's credentials can be granted was changed; this is the new catalogue, whole.
+
+    A scope that the one before offered and this one does not is retired: credentials that hold it keep it on record,
+    and it grants nothing.
+    """
+
+    TOPIC: ClassVar[str] = "catalogue.changed"
+
+    organisation_id: UUID
+    groups: tuple[Group, ...]
+    apis: tuple[Api, ...]
 
 
 # --- operators -------------------------------------------------------------------------------------------------------
@@ -162,6 +181,53 @@ class AccountClosed(Event):
     """The account was closed for good. Its credentials, and a master's sub-accounts, are refused from now on."""
 
     TOPIC: ClassVar[str] = "account.closed"
+
+
+# --- applications ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationRegistered(Event):
+    """An application, which holds credentials and connects them to APIs, was registered.
+
+    The history's id is its App ID; `account_id` is the account it belongs to, if it belongs to one.
+    """
+
+    TOPIC: ClassVar[str] = "application.registered"
+
+    organisation_id: UUID
+    account_id: UUID | None
+    title: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationDescribed(Event):
+    """What people call the application was changed; these are the new values, whole."""
+
+    TOPIC: ClassVar[str] = "application.described"
+
+    title: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationApisConnected(Event):
+    """The APIs that the application's credentials may use were set; this is the whole set, sorted.
+
+    They are a ceiling, from now on: a credential may do what its own scopes and these APIs both allow.
+    """
+
+    TOPIC: ClassVar[str] = "application.apis_connected"
+
+    apis: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationArchived(Event):
+    """The application was given up, for good: its credentials are refused from now on, and it gets no new ones."""
+
+    TOPIC: ClassVar[str] = "application.archived"
 
 
 # --- credentials -----------------------------------------------------------------------------------------------------
@@ -296,6 +362,7 @@ class CredentialErased(Event):
 EVENTS: tuple[type[Event], ...] = (
     OrganisationRegistered,
     OrganisationRenamed,
+    CatalogueChanged,
     OperatorEnrolled,
     OperatorRolesChanged,
     OperatorTokenRotated,
@@ -303,6 +370,10 @@ EVENTS: tuple[type[Event], ...] = (
     AccountOpened,
     AccountDescribed,
     AccountClosed,
+    ApplicationRegistered,
+    ApplicationDescribed,
+    ApplicationApisConnected,
+    ApplicationArchived,
     CredentialCreated,
     CredentialScopesFixed,
     CredentialWhitelisted,

@@ -73,14 +73,16 @@ def issue_credential(
     kind: str,
     chosen_secret: str | None = None,
     credential_id: UUID | None = None,
+    ceiling: frozenset[str] | None = None,
     **wanted: Unpack[Wanted],
 ) -> tuple[CreateCredential, IssuedSecret]:
     """A new credential with a generated secret, or with the password that a channel login's user chose.
 
+    `ceiling` are the scopes that its application's APIs take (`Catalogue.ceiling`), None for no application.
     A channel login needs a channel; where no login is asked for, one is generated.
     """
     identity = _identify(kind, None, wanted)
-    described = _described(catalogue, identity, wanted)  # before the work of hashing a password
+    described = _described(catalogue, ceiling, identity, wanted)  # before the work of hashing a password
     secret = _secret(digests, identity.kind, identity.mode, identity.login or "", chosen_secret)
     command = CreateCredential(
         context=context,
@@ -119,7 +121,7 @@ def adopt_credential(
         organisation_id=organisation_id,
         secret=_adopted(digests, sha256, hint or ""),
         imported_from=Name(imported_from, "imported_from"),
-        **_described(catalogue, identity, wanted),
+        **_described(catalogue, None, identity, wanted),
     )
 
 
@@ -242,9 +244,12 @@ def _identify(kind_name: str, public_id: str | None, wanted: Wanted) -> _Identit
     return _Identity(kind, mode, environment, channel, login, public)
 
 
-def _described(catalogue: Catalogue, identity: _Identity, wanted: Wanted) -> dict[str, Any]:
+def _described(
+    catalogue: Catalogue, ceiling: frozenset[str] | None, identity: _Identity, wanted: Wanted
+) -> dict[str, Any]:
     """The fields of `CreateCredential` that say what the credential is and may do."""
     access_level = one_of(AccessLevel, wanted.get("access_level") or AccessLevel.FINE_GRAINED, "access_level")
+    preset = parse_preset(wanted.get("preset"))
     return {
         "kind": identity.kind,
         "mode": identity.mode,
@@ -257,7 +262,7 @@ def _described(catalogue: Catalogue, identity: _Identity, wanted: Wanted) -> dic
         "contact_email": optional(EmailAddress, wanted.get("contact_email")),
         "labels": labels(wanted.get("labels") or {}),
         "access_level": access_level,
-        "scopes": catalogue.choose(access_level, _preset(wanted.get("preset")), wanted.get("scopes")),
+        "scopes": catalogue.choose(access_level, preset, wanted.get("scopes"), identity.mode, ceiling),
         "catalogue_version": catalogue.version,
         "networks": networks(wanted.get("allowlist") or ()),
         "expires_at": wanted.get("expires_at"),
@@ -267,7 +272,8 @@ def _described(catalogue: Catalogue, identity: _Identity, wanted: Wanted) -> dic
     }
 
 
-def _preset(name: str | None) -> Preset | None:
+def parse_preset(name: str | None) -> Preset | None:
+    """A preset by its name; `InvalidValue` for one that there is not."""
     if name is None:
         return None
     for preset in PRESETS:

@@ -9,28 +9,34 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ledger import account, credential, operator, organisation
+from ledger import account, application, catalogue, credential, operator, organisation
 from ledger.channel_slots import take_slot
 from ledger.commands import (
+    ArchiveApplication,
     ChangeOperatorRoles,
     CloseAccount,
     Command,
+    ConnectApis,
     CreateCredential,
     DescribeAccount,
+    DescribeApplication,
     DescribeCredential,
     EndOverlap,
     EnrolOperator,
     EraseCredential,
     FixScopes,
     OpenAccount,
+    RegisterApplication,
     RegisterOrganisation,
     RemoveOperator,
     RenameOrganisation,
     ResumeCredential,
+    RetirePermissions,
     RevokeCredential,
     RotateOperatorToken,
     RotateSecret,
     SetAllowlist,
+    SetCatalogue,
     SuspendCredential,
 )
 from ledger.errors import (
@@ -57,24 +63,34 @@ State = Any
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """How one kind of aggregate is named, folded and identified in its commands."""
+    """How one kind of aggregate is named, folded and identified in its commands.
+
+    One that is `always_there` has a default before its first event, so any of its commands may be the first.
+    """
 
     name: str
     evolve: Callable[[Any, Recorded], State]
     id_field: str
     organisation_of: Callable[[Any], UUID | None]
     has_personal_data: bool
+    always_there: bool = False
 
 
 ORGANISATION = Aggregate("organisation", organisation.evolve, "organisation_id", lambda state: state.id, False)
+CATALOGUE = Aggregate(
+    "catalogue", catalogue.evolve, "catalogue_id", lambda state: state.organisation_id, False, always_there=True
+)
 OPERATOR = Aggregate("operator", operator.evolve, "operator_id", lambda state: state.organisation_id, True)
 ACCOUNT = Aggregate("account", account.evolve, "account_id", lambda state: state.organisation_id, False)
+APPLICATION = Aggregate("application", application.evolve, "application_id", lambda state: state.organisation_id, False)
 CREDENTIAL = Aggregate("credential", credential.evolve, "credential_id", lambda state: state.organisation_id, True)
 
 # For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
 ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
     RegisterOrganisation: (ORGANISATION, organisation.register_organisation, True),
     RenameOrganisation: (ORGANISATION, organisation.rename_organisation, False),
+    SetCatalogue: (CATALOGUE, catalogue.set_catalogue, False),
+    RetirePermissions: (CATALOGUE, catalogue.retire_permissions, False),
     EnrolOperator: (OPERATOR, operator.enrol_operator, True),
     ChangeOperatorRoles: (OPERATOR, operator.change_operator_roles, False),
     RotateOperatorToken: (OPERATOR, operator.rotate_operator_token, False),
@@ -82,6 +98,10 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     OpenAccount: (ACCOUNT, account.open_account, True),
     DescribeAccount: (ACCOUNT, account.describe_account, False),
     CloseAccount: (ACCOUNT, account.close_account, False),
+    RegisterApplication: (APPLICATION, application.register_application, True),
+    DescribeApplication: (APPLICATION, application.describe_application, False),
+    ConnectApis: (APPLICATION, application.connect_apis, False),
+    ArchiveApplication: (APPLICATION, application.archive_application, False),
     CreateCredential: (CREDENTIAL, credential.create_credential, True),
     FixScopes: (CREDENTIAL, credential.fix_scopes, False),
     RotateSecret: (CREDENTIAL, credential.rotate_secret, False),
@@ -93,6 +113,9 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     DescribeCredential: (CREDENTIAL, credential.describe_credential, False),
     EraseCredential: (CREDENTIAL, credential.erase_credential, False),
 }
+
+# Commands that begin something of an organisation's.
+_OF_A_TENANT = SetCatalogue | RetirePermissions | EnrolOperator | OpenAccount | RegisterApplication | CreateCredential
 
 RowsOf = Callable[[Any], Mapping[InlineTable, Sequence[Row]]]
 
@@ -211,8 +234,8 @@ class Ledger:
             raise CommandInFlight("a command with this Idempotency-Key was recorded just now") from None
 
     def _check_tenant(self, command: Command, decided: Mapping[UUID, State]) -> None:
-        """What belongs to an organisation finds that it exists. Organisations never cease to."""
-        if not isinstance(command, CreateCredential | EnrolOperator | OpenAccount) or command.organisation_id is None:
+        """What belongs to an organisation needs one that exists. Organisations never cease to."""
+        if not isinstance(command, _OF_A_TENANT) or command.organisation_id is None:
             return
         if command.organisation_id not in self._organisations and command.organisation_id not in decided:
             self.load(ORGANISATION, command.organisation_id)
@@ -230,8 +253,8 @@ class Ledger:
                 parent = self._open_account(parent_id, command.organisation_id, "parent_id", decided)
                 if parent.kind is not AccountKind.MASTER:
                     raise InvalidValue("parent_id", "is not a master account", "contradiction")
-            case CreateCredential(account_id=UUID() as account_id):
-                found = self._open_account(account_id, command.organisation_id, "account_id", decided)
+            case CreateCredential() | RegisterApplication() if command.account_id is not None:
+                found = self._open_account(command.account_id, command.organisation_id, "account_id", decided)
                 if found.parent_id is not None:
                     self._open_account(found.parent_id, command.organisation_id, "account_id", decided)
 
@@ -253,7 +276,7 @@ class Ledger:
         self._check_account(command, decided)
         # A new aggregate's id is fresh: looking for its history would find nothing.
         state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
-        if state is None and not begins:
+        if state is None and not (begins or aggregate.always_there):
             raise NotFound(aggregate.name)
         version = 0 if state is None else state.version
         if command.expected_version is not None and command.expected_version != version:

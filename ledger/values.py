@@ -57,6 +57,13 @@ class Environment(StrEnum):
         return Mode.LIVE if self is Environment.PRODUCTION else Mode.TEST
 
 
+class Action(StrEnum):
+    """What a permission allows to do with an entity."""
+
+    VIEW = "view"
+    EDIT = "edit"
+
+
 class Channel(StrEnum):
     """The way in that a channel login or key is valid for."""
 
@@ -285,6 +292,23 @@ class Scope(_Text):
             raise InvalidValue(field, "is not of the form entity:action", "invalid_scope")
 
 
+class CatalogueName(_Text):
+    """What a catalogue calls a group, an entity or an API: the part of a scope before its colon."""
+
+    FIELD = "name"
+    CHARS_MIN = 1
+    CHARS_MAX = 80  # with an action behind it, it is still a scope
+    __slots__ = ()
+
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*")
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        if not cls._SHAPE.fullmatch(text):
+            reason = "may hold small letters, digits, _ and . only, and starts with a letter"
+            raise InvalidValue(field, reason, "invalid_name")
+
+
 class Login(_Text):
     """The user name of a channel login: letters, digits and `. _ - @ +`; letter case does not tell two apart."""
 
@@ -380,11 +404,11 @@ def networks(values: Iterable[str]) -> tuple[Network, ...]:
     return tuple(found)
 
 
-def scopes(values: Iterable[str]) -> tuple[Scope, ...]:
+def scopes(values: Iterable[str], field: str = "scopes") -> tuple[Scope, ...]:
     """Distinct scopes, sorted, so that equal grants are equal bytes."""
-    found = {Scope(value, f"scopes.{index}") for index, value in enumerate(values)}
+    found = {Scope(value, f"{field}.{index}") for index, value in enumerate(values)}
     if len(found) > SCOPES_MAX:
-        raise InvalidValue("scopes", f"holds more than {SCOPES_MAX} scopes", "invalid_length")
+        raise InvalidValue(field, f"holds more than {SCOPES_MAX} scopes", "invalid_length")
     return tuple(sorted(found))
 
 

@@ -3,6 +3,8 @@
 from projections import (
     account_status,
     activity,
+    application_status,
+    catalogue_status,
     credential_list,
     credential_status,
     operator_status,
@@ -12,8 +14,10 @@ from projections.view import View
 
 PROJECTIONS: tuple[View, ...] = (
     organisation_status.VIEW,
+    catalogue_status.VIEW,
     operator_status.VIEW,
     account_status.VIEW,
+    application_status.VIEW,
     credential_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,

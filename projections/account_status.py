@@ -10,7 +10,15 @@ from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
 from ledger.values import AccountKind
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
-from projections.view import OF_ACCOUNTS, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import (
+    OF_ACCOUNTS,
+    OF_APPLICATIONS,
+    OF_CATALOGUES,
+    OF_CREDENTIALS,
+    OF_OPERATORS,
+    OF_ORGANISATIONS,
+    StateView,
+)
 
 STATUS = InlineTable(
     "account_status",
@@ -63,7 +71,7 @@ VIEW: StateView[Account] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ACCOUNTS,
-    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS),
 )
 
 

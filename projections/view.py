@@ -20,6 +20,11 @@ from ledger.events import (
     AccountClosed,
     AccountDescribed,
     AccountOpened,
+    ApplicationApisConnected,
+    ApplicationArchived,
+    ApplicationDescribed,
+    ApplicationRegistered,
+    CatalogueChanged,
     CredentialCreated,
     CredentialDescribed,
     CredentialErased,
@@ -46,8 +51,15 @@ Rows = Mapping[InlineTable, Sequence[Row]]
 EventTypes = tuple[type[Event], ...]
 
 OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed)
+OF_CATALOGUES: EventTypes = (CatalogueChanged,)
 OF_OPERATORS: EventTypes = (OperatorEnrolled, OperatorRolesChanged, OperatorTokenRotated, OperatorRemoved)
 OF_ACCOUNTS: EventTypes = (AccountOpened, AccountDescribed, AccountClosed)
+OF_APPLICATIONS: EventTypes = (
+    ApplicationRegistered,
+    ApplicationDescribed,
+    ApplicationApisConnected,
+    ApplicationArchived,
+)
 OF_CREDENTIALS: EventTypes = (
     CredentialCreated,
     CredentialScopesFixed,

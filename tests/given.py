@@ -1,5 +1,6 @@
 """Short ways to say what a test starts from."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -8,8 +9,17 @@ from uuid_utils.compat import uuid7
 
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
-from ledger.commands import CloseAccount, CreateCredential, EnrolOperator, OpenAccount, RegisterOrganisation
+from ledger.commands import (
+    CloseAccount,
+    CreateCredential,
+    EnrolOperator,
+    OpenAccount,
+    RegisterApplication,
+    RegisterOrganisation,
+    SetCatalogue,
+)
 from ledger.events import Context
+from ledger.permissions import api_names, apis_of, groups_of
 from ledger.secrets import IssuedSecret, new_public_id
 from ledger.service import Receipt
 from ledger.values import AccessLevel, AccountKind, EmailAddress, Kind, Label, Mode, Name, PublicId, Role, Via
@@ -29,6 +39,43 @@ def context(at: datetime | None = None, **more: Any) -> Context:
 def an_organisation(services: Services, name: str = "Acme") -> UUID:
     """A registered organisation's id."""
     command = RegisterOrganisation(context=context(), organisation_id=uuid7(), name=Name(name))
+    return services.ledger.handle(command).id
+
+
+def groups(offered: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Permission groups as a document has them: one group, with these scopes for credentials of these modes."""
+    entities: dict[str, list[dict[str, Any]]] = {}
+    for scope, modes in offered.items():
+        entity, _, action = scope.partition(":")
+        entities.setdefault(entity, []).append({"action": action, "title": scope, "modes": list(modes)})
+    written = [{"name": name, "title": name, "permissions": some} for name, some in entities.items()]
+    return [{"name": "shop", "title": "Shop", "entities": written}]
+
+
+def apis(taken: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """APIs as a document has them, each with the scopes that it takes."""
+    return [{"name": name, "title": name, "description": "", "scopes": list(scopes)} for name, scopes in taken.items()]
+
+
+def a_catalogue(
+    services: Services, organisation_id: UUID, offered: Mapping[str, Sequence[str]], taken: Mapping[str, Sequence[str]]
+) -> None:
+    """The organisation's catalogue offers these scopes to these modes, and has APIs that take these."""
+    of = groups_of(groups(offered))
+    services.ledger.handle(
+        SetCatalogue(context=context(), organisation_id=organisation_id, groups=of, apis=apis_of(apis(taken), of))
+    )
+
+
+def an_application(services: Services, organisation_id: UUID, *apis: str) -> UUID:
+    """The App ID of an application that is connected to these APIs."""
+    command = RegisterApplication(
+        context=context(),
+        application_id=uuid7(),
+        organisation_id=organisation_id,
+        title=Name("Ledger sync"),
+        apis=api_names(apis),
+    )
     return services.ledger.handle(command).id
 
 
@@ -88,7 +135,7 @@ def a_create_command(
         "name": Label("Billing export"),
         "contact_email": EmailAddress("dev@example.com"),
         "access_level": AccessLevel.FINE_GRAINED,
-        "scopes": DEFAULT_CATALOGUE.preset("read_only"),
+        "scopes": DEFAULT_CATALOGUE.preset("read_only", mode),
         "catalogue_version": DEFAULT_CATALOGUE.version,
         "secret": issued.stored,
         **changes,

@@ -8,6 +8,8 @@ import logging
 import click
 
 from api.cli.accounts import account
+from api.cli.applications import application
+from api.cli.catalogues import catalogue
 from api.cli.credentials import credential
 from api.cli.doctor import doctor
 from api.cli.exits import OneLineErrors, wants_traceback
@@ -46,8 +48,10 @@ for _command in (
     rebuild,
     doctor,
     organisation,
+    catalogue,
     operator,
     account,
+    application,
     credential,
     history,
     verify,

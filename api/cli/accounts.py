@@ -11,7 +11,6 @@ from api.cli import options
 from api.cli.output import print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.account import Account
-from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import CloseAccount, Command, DescribeAccount
 from ledger.errors import NotFound
 from ledger.opening import issue_account
@@ -56,7 +55,7 @@ def open_(
         services = session.services
         opening = issue_account(
             services.keyring.digests,
-            DEFAULT_CATALOGUE,
+            services.catalogues.current(organisation),
             session.context(reason),
             services.settings,
             organisation,
@@ -69,9 +68,9 @@ def open_(
         opened, *logins = (receipt.state for receipt in services.ledger.handle_all(opening.commands))
         shown = list(zip(logins, (secret.plaintext for _, secret in opening.logins), strict=True))
         if json:
-            now, days = datetime.now(UTC), services.settings.rotation_days
+            now = datetime.now(UTC)
             credentials = [
-                {**documents.credential(credential_status.status_row(login), now, days), "secret": secret}
+                {**session.document(credential_status.status_row(login), now), "secret": secret}
                 for login, secret in shown
             ]
             print_json(_document(session, opened) | {"credentials": credentials})

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import click
 
-from api import documents
+from api import documents, granting
 from api.cli import options
 from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
-from ledger.catalogue import DEFAULT_CATALOGUE, PRESETS
+from ledger.catalogue import PRESETS
 from ledger.commands import (
     Command,
     DescribeCredential,
@@ -99,9 +99,10 @@ def create(
         superseded = wanted["supersedes"]
         if superseded and find_credential(session.services.store, organisation, superseded) is None:
             raise InvalidValue("supersedes", "is not a credential of this organisation")
+        grounds = granting.grounds_of(session.services, organisation, wanted["application_id"])
         command, secret = issue_credential(
             session.services.keyring.digests,
-            DEFAULT_CATALOGUE,
+            grounds.catalogue,
             session.context(reason),
             organisation,
             kind=kind,
@@ -109,6 +110,7 @@ def create(
             labels=dict(label_pairs),
             access_level=AccessLevel.FULL if full else AccessLevel.FINE_GRAINED,
             scopes=scopes or None,
+            ceiling=grounds.ceiling,
             **wanted,
         )
         receipt = session.services.ledger.handle(command)
@@ -136,12 +138,12 @@ def create(
 def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
     """List an organisation's credentials, newest first."""
     with open_ledger() as session:
-        now, days = datetime.now(UTC), session.services.settings.rotation_days
+        now = datetime.now(UTC)
         session.services.ledger.load(ORGANISATION, organisation)  # an empty list of no organisation would mislead
         _catch_up(session)
         rows, more = _listed(session, organisation, CredentialFilters(**filters), now, limit)
     if json:
-        data = [documents.credential(row, now, days) for row in rows]
+        data = [session.document(row, now) for row in rows]
         print_json({"data": data, "pagination": {"has_more": more}})
         return
     print_table(
@@ -172,7 +174,9 @@ def show(credential_id: UUID, json: bool) -> None:
     with open_ledger() as session:
         found = session.credential(credential_id)
         if json:
-            print_json(_document(session, found))
+            row = _row(session, found)
+            effective = granting.effective_scopes(session.services, row)
+            print_json(session.document(row, datetime.now(UTC)) | {"effective_scopes": effective})
         else:
             print_facts(credential_facts(found, datetime.now(UTC), _row(session, found)["last_used"] or {}))
 
@@ -491,7 +495,7 @@ def _print_with_secret(
 
 
 def _document(session: Session, found: Credential) -> dict[str, Any]:
-    return documents.credential(_row(session, found), datetime.now(UTC), session.services.settings.rotation_days)
+    return session.document(_row(session, found), datetime.now(UTC))
 
 
 def _row(session: Session, found: Credential) -> dict[str, Any]:

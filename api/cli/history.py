@@ -12,18 +12,26 @@ from rich.text import Text
 from api import documents
 from api.cli import options
 from api.cli.accounts import account_facts
+from api.cli.applications import application_facts
 from api.cli.credentials import credential_facts
 from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
 from ledger.account import Account
+from ledger.application import Application
+from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.errors import NotFound
 from ledger.events import (
     AccountClosed,
     AccountDescribed,
     AccountOpened,
+    ApplicationApisConnected,
+    ApplicationArchived,
+    ApplicationDescribed,
+    ApplicationRegistered,
+    CatalogueChanged,
     CredentialCreated,
     CredentialDescribed,
     CredentialErased,
@@ -46,12 +54,15 @@ from ledger.events import (
 )
 from ledger.operator import Operator
 from ledger.organisation import Organisation
-from ledger.service import ACCOUNT, CREDENTIAL, OPERATOR, ORGANISATION, fold
-from projections import account_status, credential_status, operator_status, organisation_status
+from ledger.permissions import modes_of
+from ledger.service import ACCOUNT, APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from projections import account_status, application_status, credential_status, operator_status, organisation_status
 
-State = Credential | Account | Operator | Organisation
+State = Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
 
-_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, ACCOUNT, OPERATOR, ORGANISATION)}
+_AGGREGATES = {
+    aggregate.name: aggregate for aggregate in (CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
+}
 
 
 @click.command()
@@ -61,13 +72,14 @@ _AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, ACCOUNT, 
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of an account, an operator or an organisation, too.
+    Takes the id of an application, an account, an operator or an organisation, too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)
         recorded = _until(found.recorded, as_of)
         if not recorded:
-            raise NotFound("credential, account, operator or organisation" + (" at that time" if as_of else ""))
+            known = "credential, application, account, operator or organisation"
+            raise NotFound(known + (" at that time" if as_of else ""))
         kind = recorded[0].event.TOPIC.partition(".")[0]
         state: State | None = fold(_AGGREGATES[kind], recorded) if as_of else None
         if json:
@@ -99,8 +111,12 @@ def _document(
     match state:
         case Credential():
             row = credential_status.status_row(state)
-            days = session.services.settings.rotation_days
-            return document | {"as_of": as_of, "state": documents.credential(row, as_of or state.created_at, days)}
+            return document | {"as_of": as_of, "state": session.document(row, as_of or state.created_at)}
+        case Application():
+            return document | {"as_of": as_of, "state": documents.application(application_status.status_row(state))}
+        case OrganisationCatalogue():
+            read = documents.catalogue(state.organisation_id, state.catalogue)
+            return document | {"as_of": as_of, "state": read}
         case Account():
             return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case Operator():
@@ -117,6 +133,10 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
             return credential_facts(state, as_of, {})
         case Account():
             return account_facts(documents.account(account_status.status_row(state)))
+        case Application():
+            return application_facts(state)
+        case OrganisationCatalogue():
+            return [("organisation", state.organisation_id), ("version", state.catalogue.version)]
         case Operator():
             return operator_facts(state)
         case Organisation():
@@ -253,6 +273,16 @@ def _named(event: OrganisationRegistered | OrganisationRenamed) -> list[str]:
     return [f"“{event.name}”"]
 
 
+def _catalogue(event: CatalogueChanged) -> list[str]:
+    counted = f"{len(modes_of(event.groups))} permissions in {len(event.groups)} groups, {len(event.apis)} APIs"
+    return [counted, *([f"APIs {', '.join(api.name for api in event.apis)}"] if event.apis else [])]
+
+
+def _application(event: ApplicationRegistered | ApplicationDescribed) -> list[str]:
+    description = " ".join(event.description.split())
+    return [f"“{event.title}”", *([f"description: {description}"] if description else [])]
+
+
 def _production(granted: bool) -> str:
     return ", production too" if granted else ", not in production"
 
@@ -265,6 +295,7 @@ def _secret(secret: StoredSecret) -> str:
 TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
+    CatalogueChanged: ("catalogue changed", _catalogue),
     OperatorEnrolled: ("enrolled", _enrolled),
     OperatorRolesChanged: ("roles changed", _roles),
     OperatorTokenRotated: ("token rotated", _rotated),
@@ -272,6 +303,10 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     AccountOpened: ("opened", _opened),
     AccountDescribed: ("described", _account_described),
     AccountClosed: ("closed", lambda _: ["its credentials and sub-accounts are refused from now on"]),
+    ApplicationRegistered: ("registered", _application),
+    ApplicationDescribed: ("described", _application),
+    ApplicationApisConnected: ("APIs connected", lambda event: [", ".join(event.apis) or "none"]),
+    ApplicationArchived: ("archived", lambda _: ["its credentials are refused from now on"]),
     CredentialCreated: ("created", _created),
     CredentialScopesFixed: ("scopes fixed", _scopes),
     CredentialWhitelisted: ("allowlist set", _whitelisted),

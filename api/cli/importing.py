@@ -25,7 +25,7 @@ from api.cli import options
 from api.cli.exits import Exit
 from api.cli.output import print_json, progress_bar, tell
 from api.cli.session import Session, open_ledger
-from ledger.catalogue import DEFAULT_CATALOGUE, PRESETS
+from ledger.catalogue import PRESETS, Catalogue
 from ledger.commands import CreateCredential
 from ledger.credential import create_credential
 from ledger.errors import AlreadyExists, InvalidValue, NameAlreadyClaimed, NotAllowedNow
@@ -116,6 +116,7 @@ class Plan:
 
     session: Session
     organisation_id: UUID
+    catalogue: Catalogue
     source: str
     reason: str
     defaults: Mapping[str, Any]
@@ -157,7 +158,8 @@ def import_(
     form = form or ("ndjson" if file.suffix in (".ndjson", ".jsonl", ".json") else "csv")
     with open_ledger() as session:
         session.services.ledger.load(ORGANISATION, organisation)
-        plan = Plan(session, organisation, source, reason, _defaults(**defaults))
+        catalogue = session.services.catalogues.current(organisation)
+        plan = Plan(session, organisation, catalogue, source, reason, _defaults(**defaults))
         tally = _check(plan, file, form)
         if not dry_run and (keep_going or not tally.bad):
             tally = _record(plan, file, form, tally.rows, keep_going)
@@ -293,7 +295,7 @@ def _command(plan: Plan, row: Row) -> CreateCredential:
     identity = f"external_id {plan.source}\n{external_id}" if external_id else f"sha256 {sha256.strip().lower()}"
     return adopt_credential(
         plan.session.services.keyring.digests,
-        DEFAULT_CATALOGUE,
+        plan.catalogue,
         plan.session.context(plan.reason),
         plan.organisation_id,
         kind=values.pop("kind", plan.defaults["kind"]),

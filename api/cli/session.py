@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from uuid_utils.compat import uuid7
 
+from api import documents
 from api.wiring import Services, database, open_services
 from ledger.account import Account
 from ledger.credential import Credential
@@ -48,6 +49,10 @@ class Session:
         """The account as it is; `NotFound` where there is none."""
         found: Account = self.services.ledger.load(ACCOUNT, account_id)
         return found
+
+    def document(self, row: documents.Row, at: datetime) -> documents.Document:
+        """A credential as it reads at a moment, from its status row."""
+        return documents.credential(row, at, self.services.settings.rotation_days, self.services.catalogues)
 
     def operator(self, operator_id: UUID) -> Operator:
         """The operator as it is; `NotFound` where there is none."""

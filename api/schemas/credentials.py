@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from api.schemas import VERSION_MAX, PageQuery, PaginationSchema, Strict, WholeNumber, Why
+from api.schemas.catalogue import LABEL, LABEL_PER_GROUP
 from ledger.catalogue import PRESETS
 from ledger.values import (
     DESCRIPTION_CHARS_MAX,
@@ -178,8 +179,10 @@ class CredentialOut(Schema):
     contact_email = fields.String(required=True, allow_none=True)
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     access_level = fields.String(required=True)
-    preset = fields.String(required=True, metadata={"description": "read_only, write, full_access or custom."})
+    preset = LABEL
+    presets = LABEL_PER_GROUP
     scopes = fields.List(fields.String(), required=True)
+    catalogue_version = fields.Integer(required=True)
     allowlist = fields.List(fields.String(), required=True)
     status = fields.String(required=True, validate=validate.OneOf(list(Status)))
     active = fields.Boolean(required=True)
@@ -195,6 +198,18 @@ class CredentialOut(Schema):
     supersedes = fields.UUID(required=True, allow_none=True)
     imported_from = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True)
+
+
+class CredentialDetailOut(CredentialOut):
+    """A credential, and what its scopes grant now."""
+
+    effective_scopes = fields.List(
+        fields.String(),
+        metadata={
+            "description": "Those of its scopes that its application's APIs take and that the catalogue did not "
+            "retire; absent where the past is read."
+        },
+    )
 
 
 class CredentialWithSecretOut(CredentialOut):

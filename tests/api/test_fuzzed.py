@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.values import Mode, Role
 from projections.runner import Projector
 from tests.api.conftest import SignIn
-from tests.given import a_credential, an_account, an_operator
+from tests.given import a_credential, an_account, an_application, an_operator
 
 # For each of some thirty operations and both ways: half a minute. What shows only after more has a test of its own.
 EXAMPLES_MAX = 15
@@ -26,7 +26,10 @@ EXAMPLES_MAX = 15
 # What a request that keeps to its JSON schema may still be told: the schema cannot say what an email address or a
 # network is, which texts follow from which, what time it is, and which version a thing has by now.
 BEYOND_THE_SCHEMA = {
+    "beyond_ceiling",
     "contradiction",
+    "duplicate_field",  # two entities of one name
+    "excluded_scope",
     "forbidden_characters",
     "future_time",
     "idempotency_key_reused",
@@ -35,6 +38,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_email",
     "invalid_length",  # a text of spaces is empty
     "invalid_login",
+    "invalid_name",
     "invalid_network",
     "invalid_position",
     "invalid_scope",
@@ -43,9 +47,13 @@ BEYOND_THE_SCHEMA = {
     "unknown_account",
     "missing_field",  # a channel, for a channel login alone
     "past_time",
+    "retired_scope",
     "stale_version",
+    "unknown_api",
+    "unknown_application",
     "unknown_scope",
     "weak_password",
+    "wrong_mode_scope",
 }
 
 
@@ -82,10 +90,10 @@ def test_every_answer_is_a_documented_one(
     def check(case: Case[Any]) -> None:
         credential, _ = a_credential(services, organisation, mode=Mode.TEST)
         operator, _ = an_operator(services, Role.VIEWER, organisation_id=organisation)
-        account = an_account(services, organisation)
         known = {
             "organisation_id": organisation,
-            "account_id": account,
+            "account_id": an_account(services, organisation),
+            "application_id": an_application(services, organisation),
             "credential_id": credential.id,
             "operator_id": operator,
         }

@@ -28,6 +28,11 @@ CREDENTIALS = f"{ORGANISATION}/credentials"
 CREDENTIAL = f"{CREDENTIALS}/{{credential}}"
 OPERATOR = "/v1/operators/{operator}"
 KEY = {"kind": "api_key", "preset": "read_only"}
+# What the organisation's catalogue offers, to credentials of which modes, and what its one API takes.
+OFFERED = {"order:view": ["live", "test"], "shipment:view": ["live"], "trial:view": ["test"]}
+TAKEN = {"orders": ["order:view"]}
+CATALOGUE = f"{ORGANISATION}/catalogue"
+APPLICATION = f"{ORGANISATION}/applications/{{application}}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,18 @@ OPERATIONS = [
     Operation("GET", f"{ACCOUNT}/events", HISTORIANS),
     Operation("PATCH", ACCOUNT, WRITERS, {"name": "Renamed"}),
     Operation("POST", f"{ACCOUNT}/close", WRITERS, {"reason": "contract ended"}, production=True),
+    Operation("GET", CATALOGUE, READERS),
+    Operation("GET", f"{CATALOGUE}/history", HISTORIANS),
+    Operation("POST", f"{CATALOGUE}/preview", READERS, {"mode": "test", "preset": "read_only"}),
+    Operation("PUT", CATALOGUE, ADMINISTRATORS, {"groups": "{groups}", "apis": "{apis}"}, live=True),
+    Operation("POST", f"{CATALOGUE}/retire", ADMINISTRATORS, {"scopes": "{retired}"}, live=True),
+    Operation("GET", f"{ORGANISATION}/applications", READERS),
+    Operation("POST", f"{ORGANISATION}/applications", WRITERS, {"title": "New"}),
+    Operation("GET", APPLICATION, READERS),
+    Operation("GET", f"{APPLICATION}/events", HISTORIANS),
+    Operation("PATCH", APPLICATION, WRITERS, {"title": "Renamed"}),
+    Operation("PUT", f"{APPLICATION}/apis", WRITERS, {"apis": ["orders"]}, live=True),
+    Operation("POST", f"{APPLICATION}/archive", WRITERS, live=True),
     Operation("GET", CREDENTIALS, READERS),
     Operation("POST", CREDENTIALS, WRITERS, KEY, live=True),
     Operation("GET", CREDENTIAL, READERS),
@@ -125,6 +142,7 @@ class Things:
 
     organisation: UUID
     account: UUID
+    application: UUID
     credential: UUID
     operator: UUID
     live: bool
@@ -133,12 +151,22 @@ class Things:
         """The status and the problem's code of the operation, carried out by somebody."""
         body = operation.body
         if isinstance(body, dict):
-            names = {"{organisation}": str(self.organisation), "{live}": self.live}
+            names = {
+                "{organisation}": str(self.organisation),
+                "{live}": self.live,
+                "{groups}": given.groups({**OFFERED, "order:edit": ["live", "test"] if self.live else ["test"]}),
+                "{apis}": given.apis(TAKEN),
+                "{retired}": ["shipment:view" if self.live else "trial:view"],
+            }
             body = {name: names.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
             if body.get("preset"):
                 body["mode"] = "live" if self.live else "test"
         path = operation.path.format(
-            organisation=self.organisation, account=self.account, credential=self.credential, operator=self.operator
+            organisation=self.organisation,
+            account=self.account,
+            application=self.application,
+            credential=self.credential,
+            operator=self.operator,
         )
         headers = {"If-Match": "*"} if operation.method in ("PUT", "PATCH") else {}
         answer = caller(operation.method, path, body, headers)
@@ -154,9 +182,13 @@ def make(services: Services) -> Make:
 
     def made(live: bool) -> Things:
         organisation = given.an_organisation(services)
-        credential, _ = given.a_credential(services, organisation, mode=Mode.LIVE if live else Mode.TEST)
+        given.a_catalogue(services, organisation, OFFERED, TAKEN)
+        application = given.an_application(services, organisation)
+        mode = Mode.LIVE if live else Mode.TEST
+        credential, _ = given.a_credential(services, organisation, mode=mode, application_id=application)
         operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
-        return Things(organisation, given.an_account(services, organisation), credential.id, operator, live)
+        account = given.an_account(services, organisation)
+        return Things(organisation, account, application, credential.id, operator, live)
 
     return made
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 # The domain proper: pure functions over frozen dataclasses.
 DOMAIN = (
     "account",
+    "application",
     "catalogue",
     "commands",
     "credential",
@@ -20,6 +21,7 @@ DOMAIN = (
     "events",
     "operator",
     "organisation",
+    "permissions",
     "secret_versions",
     "values",
     "verification",

@@ -17,6 +17,11 @@ from ledger.events import (
     AccountClosed,
     AccountDescribed,
     AccountOpened,
+    ApplicationApisConnected,
+    ApplicationArchived,
+    ApplicationDescribed,
+    ApplicationRegistered,
+    CatalogueChanged,
     Context,
     CredentialCreated,
     CredentialDescribed,
@@ -38,8 +43,20 @@ from ledger.events import (
     Recorded,
     StoredSecret,
 )
+from ledger.permissions import Api, Entity, Group, Permission
 from ledger.store.keys import DataKey
-from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+from ledger.values import (
+    AccessLevel,
+    AccountKind,
+    Action,
+    Channel,
+    Environment,
+    Kind,
+    Mode,
+    RevocationReason,
+    Role,
+    Via,
+)
 
 DIRECTORY = Path(__file__).parent
 ORGANISATION = UUID("0197a000-0000-7000-8000-000000000001")
@@ -57,6 +74,27 @@ PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$aGFzaA"
 SAMPLES: tuple[Event, ...] = (
     OrganisationRegistered(CONTEXT, "Zoë & Söhne"),
     OrganisationRenamed(CONTEXT, "Zoë"),
+    CatalogueChanged(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        groups=(
+            Group(
+                "merchant",
+                "Händler",
+                (
+                    Entity(
+                        "customer",
+                        "Customer",
+                        (
+                            Permission(Action.VIEW, "View customer", (Mode.LIVE, Mode.TEST)),
+                            Permission(Action.EDIT, "Edit customer", (Mode.TEST,)),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        apis=(Api("customers", "Customers", "Customer records.", ("customer:edit", "customer:view")),),
+    ),
     OperatorEnrolled(
         CONTEXT,
         name="Ada Lovelace",
@@ -80,6 +118,16 @@ SAMPLES: tuple[Event, ...] = (
     ),
     AccountDescribed(CONTEXT, "Zoë & Töchter", "C-10018"),
     AccountClosed(CONTEXT),
+    ApplicationRegistered(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        account_id=UUID("0197a000-0000-7000-8000-000000000004"),
+        title="Ledger sync",
+        description="two\nlines",
+    ),
+    ApplicationDescribed(CONTEXT, "Ledger sync 2", "nightly"),
+    ApplicationApisConnected(CONTEXT, ("customers", "statements")),
+    ApplicationArchived(CONTEXT),
     CredentialCreated(
         CONTEXT,
         organisation_id=ORGANISATION,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ledger import account, commands, credential, errors, events, operator, organisation
+from ledger import account, application, catalogue, commands, credential, errors, events, operator, organisation
 from ledger.commands import Command
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, Event, Recorded
-from ledger.service import ACCOUNT, CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
+from ledger.service import ACCOUNT, APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
 from ledger.store.codec import topic_of
 from tests.golden import AGGREGATE, DIRECTORY, SAMPLES, files_of, topic_in
 from tests.golden import ORGANISATION as TENANT
@@ -20,8 +20,10 @@ from tests.golden import ORGANISATION as TENANT
 SAMPLE_OF = {type(sample): sample for sample in SAMPLES}
 BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "organisation": (ORGANISATION, events.OrganisationRegistered),
+    "catalogue": (CATALOGUE, events.CatalogueChanged),
     "operator": (OPERATOR, events.OperatorEnrolled),
     "account": (ACCOUNT, events.AccountOpened),
+    "application": (APPLICATION, events.ApplicationRegistered),
     "credential": (CREDENTIAL, events.CredentialCreated),
 }
 
@@ -147,9 +149,17 @@ def test_the_context_comes_first_and_defaults_last_so_that_new_fields_can_follow
 # --- states ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "state", [organisation.Organisation, operator.Operator, account.Account, credential.Credential]
+STATES = (
+    organisation.Organisation,
+    catalogue.OrganisationCatalogue,
+    operator.Operator,
+    account.Account,
+    application.Application,
+    credential.Credential,
 )
+
+
+@pytest.mark.parametrize("state", STATES)
 def test_a_state_is_a_frozen_dataclass_with_its_id_and_version(state: type[Any]) -> None:
     assert is_dataclass(state)
     assert state.__dataclass_params__.frozen  # type: ignore[attr-defined]  # not in the stubs
