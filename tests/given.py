@@ -9,7 +9,14 @@ from uuid_utils.compat import uuid7
 
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
-from ledger.commands import CreateCredential, EnrolOperator, RegisterApplication, RegisterOrganisation, SetCatalogue
+from ledger.commands import (
+    ArchiveApplication,
+    CreateCredential,
+    EnrolOperator,
+    RegisterApplication,
+    RegisterOrganisation,
+    SetCatalogue,
+)
 from ledger.events import Context
 from ledger.permissions import api_names, apis_of, groups_of
 from ledger.secrets import IssuedSecret, new_public_id
@@ -69,6 +76,11 @@ def an_application(services: Services, organisation_id: UUID, *apis: str) -> UUI
         apis=api_names(apis),
     )
     return services.ledger.handle(command).id
+
+
+def archiving(application_id: UUID) -> ArchiveApplication:
+    """The command that archives it."""
+    return ArchiveApplication(context=context(), application_id=application_id)
 
 
 def an_operator(
