@@ -6,6 +6,7 @@ from typing import Any
 from flask import Flask, Response
 
 from api import (
+    accounts,
     applications,
     catalogues,
     credentials,
@@ -26,6 +27,7 @@ from api.wiring import Services
 
 BLUEPRINTS = (
     organisations.blueprint,
+    accounts.blueprint,
     catalogues.blueprint,
     applications.blueprint,
     credentials.blueprint,

@@ -249,7 +249,8 @@ class Rotation(MethodView):
     def post(self, body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         """Rotate a credential's secret.
 
-        At once, or with an overlap in which both are good. The new one is in this answer and never again.
+        At once, or with an overlap in which both are good. The new one is in this answer and never again. Without an
+        overlap whatever still uses the old one breaks. A channel login may take another login with it.
         """
         row = writable(organisation_id, credential_id)
 
@@ -259,6 +260,7 @@ class Rotation(MethodView):
                 context(body.get("reason")),
                 row,
                 chosen_secret=body.get("secret"),
+                login=body.get("login"),
                 overlap=timedelta(seconds=body["overlap_seconds"]),
                 expected_version=expected_version(row["version"]),
             )

@@ -45,6 +45,26 @@ def operator(row: Row) -> Document:
     }
 
 
+def account(row: Row) -> Document:
+    """An account as it reads. A sub-account is closed with its master; `channels` are those with a key that is good."""
+    closed_at = row["closed_at"] or row.get("parent_closed_at")
+    return {
+        "id": row["account_id"],
+        "organisation_id": row["organisation_id"],
+        "kind": row["kind"],
+        "parent_id": row["parent_id"],
+        "name": row["name"],
+        "reference": row["reference"],
+        "opened_on": row["opened_on"],
+        "status": "open" if closed_at is None else "closed",
+        "closed_at": closed_at,
+        "closed_by": row["closed_by"] or None,
+        "closed_reason": row["closed_reason"] or None,
+        "channels": row.get("channels") or [],
+        "version": row["version"],
+    }
+
+
 def application(row: Row) -> Document:
     """An application as it reads."""
     return {
@@ -61,6 +81,11 @@ def application(row: Row) -> Document:
         "created_at": row["created_at"],
         "version": row["version"],
     }
+
+
+def active_channel(row: Row) -> Document:
+    """A credential that is good, as its account's list of channels has it."""
+    return {name: row[name] for name in ("channel", "credential_id", "kind", "public_id", "mode")}
 
 
 def connected_apis(apis: Iterable[str], catalogue: Catalogue) -> list[Document]:

@@ -1,4 +1,4 @@
-"""History: what happened to a credential or an application, and everything that happened in an organisation."""
+"""History: what happened to a credential or any other thing, and everything that happened in an organisation."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +8,7 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from api import documents, outgoing
+from api.accounts import existing as existing_account
 from api.applications import existing as existing_application
 from api.auth import READS_HISTORY, allow, authenticate
 from api.commanding import reach_position
@@ -43,6 +44,20 @@ def credential_events(query: dict[str, Any], organisation_id: UUID, credential_i
     allow(READS_HISTORY, organisation_id)
     existing(organisation_id, credential_id)
     return _page_of_history(query, organisation_id, credential_id)
+
+
+@blueprint.route("/accounts/<uuid:account_id>/events")
+@blueprint.doc(operationId="listAccountEvents")
+@blueprint.arguments(HistoryQuery(), location="query")
+@blueprint.response(200, HistoryPage)
+def account_events(query: dict[str, Any], organisation_id: UUID, account_id: UUID) -> Response:
+    """List what happened to an account.
+
+    Oldest first, read from the log itself, so it ends with the newest event.
+    """
+    allow(READS_HISTORY, organisation_id)
+    existing_account(organisation_id, account_id)
+    return _page_of_history(query, organisation_id, account_id)
 
 
 @blueprint.route("/applications/<uuid:application_id>/events")

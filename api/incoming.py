@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.errors import InvalidValue
 from ledger.events import Context
 from ledger.secrets import SECRET_PATTERN
-from ledger.values import AnyNetwork, Reason, Via
+from ledger.values import AnyNetwork, Reason, Via, unmapped_address
 
 # What may stand in a log line and a header, and no longer than a trace id with some prefix.
 _SECRET = re.compile(SECRET_PATTERN)
@@ -74,17 +74,25 @@ def client_address(remote: str, forwarded_for: str, trusted: Sequence[AnyNetwork
     """The address that the request came from.
 
     X-Forwarded-For is believed only as far as trusted proxies wrote it: from the right, the first address that is not
-    a trusted proxy's is the client's. Empty where the server knows none (a local socket).
+    a trusted proxy's is the client's. An IPv4-mapped address, as a socket for both families gives it, is its IPv4 one.
+    Empty where the server knows none (a local socket).
     """
-    address = remote
+    address = _plain(remote) or remote
     hops = [hop.strip() for hop in forwarded_for.split(",")]
     while _trusted(address, trusted) and hops:
-        hop = hops.pop()
-        try:
-            address = str(ip_address(hop))
-        except ValueError:
+        hop = _plain(hops.pop())
+        if hop is None:
             break
+        address = hop
     return address
+
+
+def _plain(text: str) -> str | None:
+    """An address as it is written; None for what is none."""
+    try:
+        return str(unmapped_address(ip_address(text)))
+    except ValueError:
+        return None
 
 
 def _trusted(address: str, trusted: Sequence[AnyNetwork]) -> bool:

@@ -83,6 +83,7 @@ PARAMETERS: Document = {
 # What a parameter is, where the operation itself does not say it.
 MEANINGS_OF_PARAMETERS = {
     "organisation_id": "The organisation's id.",
+    "account_id": "The account's id.",
     "credential_id": "The credential's id.",
     "operator_id": "The operator's id.",
     "application_id": "The application's id: its App ID.",

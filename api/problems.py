@@ -76,6 +76,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid_address": "This is not an IP address.",
     "invalid_login": "A login holds letters, digits and . _ - @ + only, and begins with a letter or a digit.",
     "invalid_scope": "A scope has the form entity:action.",
+    "unknown_account": "The organisation has no account with this id.",
     "unknown_scope": "The catalogue does not hold this scope.",
     "retired_scope": "The catalogue no longer holds this scope: it was retired.",
     "excluded_scope": "Signing in to the scan app, configuring events, entrance plans and permissions internal to "
@@ -121,6 +122,9 @@ MEANINGS: Mapping[str, str] = {
     "mode_withdrawn": "A permission that was offered to live or test credentials stays offered to them, as some may "
     "hold it. Retire it, and offer another.",
     "operator_removed": "The operator was removed. Enrol another one.",
+    "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
+    "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
+    "first.",
     "rebuild_running": "The view is being rebuilt already.",
     "last_administrator": "The installation would be left without an administrator.",
     "application_archived": "The application is archived, which is final. Register another one.",

@@ -29,7 +29,8 @@ from granian.server import Server
 from uuid_utils.compat import uuid7
 
 from api.observability import configure_logging, logging_config
-from api.wiring import open_services
+from api.sweeping import Sweeper
+from api.wiring import Services, open_services
 from api.wsgi import build
 from ledger.commands import EnrolOperator
 from ledger.errors import NameAlreadyClaimed
@@ -59,7 +60,7 @@ STOP_SECONDS_MAX = 40
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
 SPARE_CONNECTIONS = 30
-CONNECTIONS_BESIDE_POOL = 4  # a process's group commit, and the projector's views
+CONNECTIONS_BESIDE_POOL = 5  # a process's group commit, the projector's views, and the sweeper
 READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
 
 
@@ -81,7 +82,7 @@ def serve(settings: Settings) -> None:
             token = first_administrator(services.log, services.ledger)
             if token is not None:
                 _say(token, "This is the first administrator's token. It is shown this once: store it now.")
-            with _projecting(services.log, settings.projector), _shared_metrics():
+            with _projecting(services), _shared_metrics():
                 threading.Thread(target=_announce, args=(settings, address), daemon=True).start()
                 _run_server(replace(settings, bootstrap_token=""), address)
 
@@ -150,15 +151,18 @@ def first_administrator(log: EventLog, ledger: Ledger) -> str | None:
 
 
 @contextmanager
-def _projecting(log: EventLog, wanted: bool) -> Iterator[None]:
-    if not wanted:
+def _projecting(services: Services) -> Iterator[None]:
+    """The projector and the sweeper, where this process is to run them."""
+    if not services.settings.projector:
         yield
         return
-    projector = Projector(log)
+    projector, sweeper = Projector(services.log), Sweeper(services)
     projector.start()
+    sweeper.start()
     try:
         yield
     finally:
+        sweeper.stop()
         projector.stop()
 
 

@@ -107,7 +107,7 @@ def told(verdict: Verdict, request_id: str) -> Answer:
         "mode": c and c.mode,
         "environment": c and c.environment,
         "channel": c and c.channel,
-        "scopes": c.scopes if c else [],
+        "scopes": verdict.scopes,
         "expires_at": c and c.expires_at,
         "request_id": request_id,
     }
@@ -178,7 +178,7 @@ def directed(verdict: Verdict, request_id: str) -> Answer:
                 "X-Application-Id": str(c.application_id or ""),
                 "X-Public-Id": c.public_id,
                 "X-Mode": c.mode,
-                "X-Scopes": " ".join(c.scopes),
+                "X-Scopes": " ".join(verdict.scopes),
             }
             return Answer(200, headers, b"")
         case Code.NOT_FOUND | Code.MALFORMED | Code.REVOKED | Code.EXPIRED | Code.SUSPENDED:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ledger.account import Account
 from ledger.application import Application
 from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
@@ -16,7 +17,14 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
-from projections import application_status, catalogue_status, credential_status, operator_status, organisation_status
+from projections import (
+    account_status,
+    application_status,
+    catalogue_status,
+    credential_status,
+    operator_status,
+    organisation_status,
+)
 from projections.catalogue_status import Catalogues
 from projections.usage import UsageRecorder
 
@@ -24,6 +32,7 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
     Organisation: organisation_status.rows_of,
     OrganisationCatalogue: catalogue_status.rows_of,
     Operator: operator_status.rows_of,
+    Account: account_status.rows_of,
     Application: application_status.rows_of,
     Credential: credential_status.rows_of,
 }

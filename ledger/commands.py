@@ -7,13 +7,14 @@ Nothing here holds a secret: only what is kept of it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from ledger.events import Context, StoredSecret
 from ledger.permissions import Api, Group, catalogue_of
 from ledger.values import (
     AccessLevel,
+    AccountKind,
     CatalogueName,
     Channel,
     Description,
@@ -26,6 +27,7 @@ from ledger.values import (
     Name,
     Network,
     PublicId,
+    Reference,
     RevocationReason,
     Role,
     Scope,
@@ -127,6 +129,35 @@ class RemoveOperator(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAccount(Command):
+    """Open an account of an organisation. `opened_on` None is today, in UTC."""
+
+    account_id: UUID
+    organisation_id: UUID
+    kind: AccountKind
+    parent_id: UUID | None = None
+    name: Name
+    reference: Reference | None = None
+    opened_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeAccount(Command):
+    """Change the account's name or reference. None leaves a value as it is; an empty reference clears it."""
+
+    account_id: UUID
+    name: Name | None = None
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAccount(Command):
+    """Close the account for good, and with it all that hangs on it. The context's reason says why."""
+
+    account_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterApplication(Command):
     """Register an application, connected to these APIs or to none yet."""
 
@@ -167,7 +198,8 @@ class CreateCredential(Command):
     """Issue a credential and fix its scopes.
 
     `login`, `channel` and a `password_hash` are for channel logins; `public_id` is for all other kinds. An imported
-    credential says where it came from.
+    credential says where it came from. `channel_slot` is given by the ledger: one of the places that its account has
+    for keys on its channel.
     """
 
     credential_id: UUID
@@ -193,16 +225,21 @@ class CreateCredential(Command):
     expires_at: datetime | None = None
     supersedes: UUID | None = None
     imported_from: str = ""
+    channel_slot: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotateSecret(Command):
-    """Give the credential a new secret; the old one stays good for `overlap`, zero for at once."""
+    """Give the credential a new secret; the old one stays good for `overlap`, zero for at once.
+
+    A channel login may take another `login` with it, which takes effect at once.
+    """
 
     credential_id: UUID
     secret: StoredSecret
     password_hash: str = field(default="", repr=False)
     overlap: timedelta = timedelta(0)
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

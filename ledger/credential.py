@@ -1,10 +1,10 @@
 """A credential: its state, how events change it, and what may be decided on it.
 
 Everything here is a pure function over frozen dataclasses. Names that must be unique across the installation are
-declared as claims (`claims_of`, `releases_of`); the store enforces them in the events' own transaction.
+declared as claims (`claims_of`, `releases_claims`); the store enforces them in the events' own transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -96,6 +96,7 @@ class Credential:
     erased_at: datetime | None
     supersedes: UUID | None
     imported_from: str
+    channel_slot: int
     version: int
     changed_at: datetime
 
@@ -116,47 +117,84 @@ class Credential:
 
 def evolve(state: Credential | None, recorded: Recorded) -> Credential:
     """The state after one more event."""
-    event, at = recorded.event, recorded.event.context.at
+    event = recorded.event
     if isinstance(event, CredentialCreated):
         return _created(recorded, event)
     if state is None:
         raise TypeError(f"a credential's history cannot begin with {type(event).__name__}")
-    moved_on: dict[str, Any] = {"version": recorded.aggregate_version, "changed_at": max(state.changed_at, at)}
-    match event:
-        case CredentialScopesFixed():
-            return _after(state, scopes=event.scopes, catalogue_version=event.catalogue_version, **moved_on)
-        case CredentialWhitelisted():
-            return _after(state, networks=event.networks, **moved_on)
-        case CredentialRotated():
-            secrets = add_version(state.secrets, event.secret, event.password_hash, at, event.previous_expires_at)
-            return _after(state, secrets=secrets, rotated_at=at, **moved_on)
-        case CredentialOverlapEnded():
-            older = tuple(s for s in state.secrets if s.version <= event.retired_version)
-            newer = state.secrets[len(older) :]
-            return _after(state, secrets=retire(older, at) + newer, **moved_on)
-        case CredentialRevoked():
-            return _after(
-                state,
-                revoked_at=event.effective_at,
-                revocation_reason=event.revocation_reason,
-                **moved_on,
-            )
-        case CredentialSuspended():
-            return _after(state, suspended_at=at, **moved_on)
-        case CredentialResumed():
-            return _after(state, suspended_at=None, **moved_on)
-        case CredentialDescribed():
-            return _after(
-                state,
-                name=event.name,
-                description=event.description,
-                contact_email=event.contact_email,
-                labels=event.labels,
-                **moved_on,
-            )
-        case CredentialErased():
-            return _after(_without_personal_data(state), erased_at=at, **moved_on)
-    raise TypeError(f"a credential has no branch for {type(event).__name__}")
+    change = _CHANGES.get(type(event))
+    if change is None:
+        raise TypeError(f"a credential has no branch for {type(event).__name__}")
+    changed_at = max(state.changed_at, event.context.at)
+    return _after(state, version=recorded.aggregate_version, changed_at=changed_at, **change(state, event))
+
+
+Changes = dict[str, Any]
+
+
+def _scopes_fixed(_state: Credential, event: CredentialScopesFixed) -> Changes:
+    return {"scopes": event.scopes, "catalogue_version": event.catalogue_version}
+
+
+def _whitelisted(_state: Credential, event: CredentialWhitelisted) -> Changes:
+    return {"networks": event.networks}
+
+
+def _rotated(state: Credential, event: CredentialRotated) -> Changes:
+    at = event.context.at
+    secrets = add_version(state.secrets, event.secret, event.password_hash, at, event.previous_expires_at)
+    return {"public_id": event.login or state.public_id, "secrets": secrets, "rotated_at": at}
+
+
+def _overlap_ended(state: Credential, event: CredentialOverlapEnded) -> Changes:
+    older = tuple(s for s in state.secrets if s.version <= event.retired_version)
+    return {"secrets": retire(older, event.context.at) + state.secrets[len(older) :]}
+
+
+def _revoked(_state: Credential, event: CredentialRevoked) -> Changes:
+    return {"revoked_at": event.effective_at, "revocation_reason": event.revocation_reason}
+
+
+def _suspended(_state: Credential, event: CredentialSuspended) -> Changes:
+    return {"suspended_at": event.context.at}
+
+
+def _resumed(_state: Credential, _event: CredentialResumed) -> Changes:
+    return {"suspended_at": None}
+
+
+def _described(_state: Credential, event: CredentialDescribed) -> Changes:
+    return {
+        "name": event.name,
+        "description": event.description,
+        "contact_email": event.contact_email,
+        "labels": event.labels,
+    }
+
+
+def _erased(state: Credential, event: CredentialErased) -> Changes:
+    """What is left of an erased one; a history whose data key is destroyed folds to the same."""
+    return {
+        "public_id": "" if state.kind is Kind.CHANNEL_LOGIN else state.public_id,
+        "contact_email": "",
+        "networks": (),
+        "secrets": tuple(replace(s, password_hash="") for s in state.secrets),
+        "erased_at": event.context.at,
+    }
+
+
+# By type, as a rebuild asks for each event there is: trying one pattern after the other would take longer than folding.
+_CHANGES: Mapping[type[Event], Callable[[Credential, Any], Changes]] = {
+    CredentialScopesFixed: _scopes_fixed,
+    CredentialWhitelisted: _whitelisted,
+    CredentialRotated: _rotated,
+    CredentialOverlapEnded: _overlap_ended,
+    CredentialRevoked: _revoked,
+    CredentialSuspended: _suspended,
+    CredentialResumed: _resumed,
+    CredentialDescribed: _described,
+    CredentialErased: _erased,
+}
 
 
 def _created(recorded: Recorded, event: CredentialCreated) -> Credential:
@@ -188,19 +226,9 @@ def _created(recorded: Recorded, event: CredentialCreated) -> Credential:
         erased_at=None,
         supersedes=event.supersedes,
         imported_from=event.imported_from,
+        channel_slot=event.channel_slot,
         version=recorded.aggregate_version,
         changed_at=event.context.at,
-    )
-
-
-def _without_personal_data(state: Credential) -> Credential:
-    """What is left of an erased one; a history whose data key is destroyed folds to the same."""
-    return _after(
-        state,
-        public_id="" if state.kind is Kind.CHANNEL_LOGIN else state.public_id,
-        contact_email="",
-        networks=(),
-        secrets=tuple(replace(s, password_hash="") for s in state.secrets),
     )
 
 
@@ -252,6 +280,7 @@ def create_credential(state: Credential | None, command: CreateCredential) -> li
             expires_at=command.expires_at and in_the_future(command.expires_at, context.at, "expires_at"),
             supersedes=command.supersedes,
             imported_from=command.imported_from,
+            channel_slot=command.channel_slot,
         ),
         CredentialScopesFixed(context, command.scopes, command.catalogue_version),
     ]
@@ -288,18 +317,29 @@ def fix_scopes(_state: Credential, _command: FixScopes) -> list[Event]:
 
 
 def rotate_secret(state: Credential, command: RotateSecret) -> list[Event]:
-    """A new secret; the old one stays good for the overlap."""
+    """A new secret; the old one stays good for the overlap. A channel login may take another login with it, at once."""
     at = state.moment(command.context.at)
     _check_chosen(state.kind, command.password_hash)
     _refuse_revoked(state, at)
     if state.expires_at is not None and state.expires_at <= at:
         raise CredentialIsExpired("the credential has expired: create a successor")
     secret = replace(command.secret, version=state.secrets[-1].version + 1)
-    return [
-        CredentialRotated(
-            command.context, secret, command.password_hash, overlap_end(state.secrets, at, command.overlap)
-        )
-    ]
+    previous_expires_at = overlap_end(state.secrets, at, command.overlap)
+    login = _new_login(state, command)
+    return [CredentialRotated(command.context, secret, command.password_hash, previous_expires_at, login)]
+
+
+def _new_login(state: Credential, command: RotateSecret) -> str:
+    """The login to take, or nothing where it stays. The old one ends at once, so no overlap could hold."""
+    if command.login is None:
+        return ""
+    if state.kind is not Kind.CHANNEL_LOGIN:
+        raise InvalidValue("login", "only a channel login has one", "contradiction")
+    if command.login == state.public_id:
+        return ""
+    if command.overlap:
+        raise InvalidValue("login", "is changed at once: rotate without an overlap", "contradiction")
+    return command.login
 
 
 def end_overlap(state: Credential, command: EndOverlap) -> list[Event]:
@@ -384,18 +424,30 @@ def _refuse_revoked(state: Credential, at: datetime) -> None:
 # --- names that must be unique across the installation ----------------------------------------------------------------
 
 
-def claims_of(event: Event) -> list[tuple[str, str]]:
-    """The (kind of claim, name) pairs that an event takes. They are held until the credential is erased.
+def claims_of(state: Credential, event: Event) -> list[tuple[str, str]]:
+    """The (kind of claim, name) pairs that an event takes for the credential that it leaves.
 
-    A revoked login stays taken: whoever still has it configured must not find somebody else's account behind it.
+    They are held until the credential is erased. A login that was revoked or changed stays taken: whoever still has it
+    configured must not find somebody else's account behind it. A channel slot can be taken over by another credential
+    of its account once its holder admits nobody any more (`ledger/channel_slots.py`).
     """
-    if not isinstance(event, CredentialCreated):
-        return []
-    if event.kind is Kind.CHANNEL_LOGIN:
-        return [("login", f"{event.channel}/{event.login.lower()}")]
-    if event.imported_from:
-        return [("public_id", event.public_id)]
-    return []
+    claims: list[tuple[str, str]] = []
+    match event:
+        case CredentialCreated(kind=Kind.CHANNEL_LOGIN, login=login) | CredentialRotated(login=str(login)) if login:
+            claims.append(("login", f"{state.channel}/{login.lower()}"))
+        case CredentialCreated(imported_from=imported_from) if imported_from:
+            claims.append(("public_id", event.public_id))
+    if isinstance(event, CredentialCreated) and event.channel_slot:
+        claims.append((CHANNEL_SLOT, slot_name(state.account_id, state.channel, event.channel_slot)))
+    return claims
+
+
+CHANNEL_SLOT = "channel_slot"
+
+
+def slot_name(account_id: UUID | None, channel: Channel | None, number: int) -> str:
+    """How the claims call one of an account's places for keys on a channel."""
+    return f"{account_id}/{channel}/{number}"
 
 
 def releases_claims(event: Event) -> bool:

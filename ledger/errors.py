@@ -10,7 +10,7 @@
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
     │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
-    │   ├── ApplicationArchived
+    │   ├── AccountClosed, ChannelKeyExists, ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── RebuildRunning
@@ -151,6 +151,28 @@ class LastAdministrator(NotAllowedNow):
     """The installation would be left without an administrator."""
 
     code = "last_administrator"
+
+
+class AccountClosed(NotAllowedNow):
+    """The account is closed, which is final."""
+
+    code = "account_closed"
+
+
+class ChannelKeyExists(NotAllowedNow):
+    """The account has as many live keys on the channel as it may have: `live` of them, `keys_max` allowed."""
+
+    code = "channel_key_exists"
+
+    def __init__(self, channel: str, live: int, keys_max: int) -> None:
+        keys = "key" if live == 1 else "keys"
+        super().__init__(
+            f"the account has {live} live {keys} on the channel {channel}, where it may have {keys_max}: "
+            "rotate one, or revoke it first"
+        )
+        self.channel = channel
+        self.live = live
+        self.keys_max = keys_max
 
 
 class ApplicationArchived(NotAllowedNow):

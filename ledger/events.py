@@ -7,12 +7,12 @@ people; the store seals them under a key of their own aggregate, and they read a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.permissions import Api, Group
-from ledger.values import AccessLevel, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,44 @@ class OperatorRemoved(Event):
     TOPIC: ClassVar[str] = "operator.removed"
 
 
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOpened(Event):
+    """An organisation's account was opened: a master, a sub-account of the master `parent_id`, or a merchant's.
+
+    `opened_on` is the day since when it exists, which may lie before the account was entered here. `reference` is the
+    organisation's own number for it.
+    """
+
+    TOPIC: ClassVar[str] = "account.opened"
+
+    organisation_id: UUID
+    kind: AccountKind
+    parent_id: UUID | None
+    name: str
+    reference: str
+    opened_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDescribed(Event):
+    """The account's name or reference was changed; these are the new values, whole."""
+
+    TOPIC: ClassVar[str] = "account.described"
+
+    name: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountClosed(Event):
+    """The account was closed for good. Its credentials, and a master's sub-accounts, are refused from now on."""
+
+    TOPIC: ClassVar[str] = "account.closed"
+
+
 # --- applications ----------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +239,7 @@ class CredentialCreated(Event):
 
     `public_id` is its public identifier; a channel login has its `login` instead, which is personal. `imported_from`
     names the system that an imported credential came from. `supersedes` is the credential that this one replaces.
+    `channel_slot` is which of the places for keys of its account on its channel it took, from 1; 0 for none.
     """
 
     TOPIC: ClassVar[str] = "credential.created"
@@ -225,6 +264,7 @@ class CredentialCreated(Event):
     expires_at: datetime | None
     supersedes: UUID | None
     imported_from: str = ""
+    channel_slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +292,18 @@ class CredentialWhitelisted(Event):
 
 @dataclass(frozen=True, slots=True)
 class CredentialRotated(Event):
-    """The credential has a new secret. The one before is good until `previous_expires_at` (now, for no overlap)."""
+    """The credential has a new secret. The one before is good until `previous_expires_at` (now, for no overlap).
+
+    `login` is a channel login's new login; empty where it keeps the one it has.
+    """
 
     TOPIC: ClassVar[str] = "credential.rotated"
-    PERSONAL: ClassVar[tuple[str, ...]] = ("password_hash",)
+    PERSONAL: ClassVar[tuple[str, ...]] = ("password_hash", "login")
 
     secret: StoredSecret
     password_hash: str = field(repr=False)
     previous_expires_at: datetime
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +367,9 @@ EVENTS: tuple[type[Event], ...] = (
     OperatorRolesChanged,
     OperatorTokenRotated,
     OperatorRemoved,
+    AccountOpened,
+    AccountDescribed,
+    AccountClosed,
     ApplicationRegistered,
     ApplicationDescribed,
     ApplicationApisConnected,

@@ -131,12 +131,17 @@ def issue_rotation(
     credential: Mapping[str, Any],
     *,
     chosen_secret: str | None = None,
+    login: str | None = None,
     overlap: timedelta = timedelta(0),
     expected_version: int | None = None,
 ) -> tuple[RotateSecret, IssuedSecret]:
-    """The next secret of a credential, given as `projections.credential_status.find_credential` reads it."""
+    """The next secret of a credential, given as `projections.credential_status.find_credential` reads it.
+
+    With another `login`, where it is a channel login and takes one.
+    """
     kind, mode = Kind(credential["kind"]), Mode(credential["mode"])
-    secret = _secret(digests, kind, mode, credential["public_id"], chosen_secret)
+    new_login = optional(Login, login)
+    secret = _secret(digests, kind, mode, new_login or credential["public_id"], chosen_secret)
     command = RotateSecret(
         context=context,
         expected_version=expected_version,
@@ -144,6 +149,7 @@ def issue_rotation(
         secret=secret.stored,
         password_hash=secret.password_hash,
         overlap=overlap,
+        login=new_login,
     )
     return command, secret
 

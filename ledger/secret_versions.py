@@ -1,6 +1,6 @@
 """The versions of a secret that an operator or a credential has had: at most two of them live at any time."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ledger.errors import InvalidValue, TwoSecretsLive
@@ -46,7 +46,7 @@ def add_version(
 
 def retire(versions: tuple[SecretVersion, ...], at: datetime) -> tuple[SecretVersion, ...]:
     """The versions with none live from `at` on."""
-    return tuple(replace(v, expires_at=at) if v.live(at) else v for v in versions)
+    return tuple([_ending(v, at) if v.live(at) else v for v in versions])
 
 
 def live(versions: tuple[SecretVersion, ...], at: datetime) -> tuple[SecretVersion, ...]:
@@ -66,6 +66,11 @@ def overlap_end(versions: tuple[SecretVersion, ...], at: datetime, overlap: time
     if overlap and len(live(versions, at)) >= LIVE_MAX:
         raise TwoSecretsLive("two secrets are live: end the overlap first, or rotate without one")
     return at + overlap
+
+
+def _ending(v: SecretVersion, at: datetime) -> SecretVersion:
+    """`dataclasses.replace` at a fraction of its cost, which a rebuild pays for every rotation there was."""
+    return SecretVersion(v.version, v.algorithm, v.key_id, v.digest, v.hint, v.password_hash, v.created_at, at)
 
 
 def _version(secret: StoredSecret, password_hash: str, at: datetime) -> SecretVersion:

@@ -94,12 +94,12 @@ def malformed(presented: str) -> bool:
 
 
 def random_text(chars: int) -> str:
-    """Characters of the alphabet from the operating system's generator, asked once: each call of it costs."""
-    number = entropy.randbelow(len(ALPHABET) ** chars)
+    """An even number of characters of the alphabet from the operating system's generator, asked once, as that costs."""
+    number = entropy.randbelow(len(_PAIRS) ** (chars // 2))
     text = ""
-    for _ in range(chars):
-        number, digit = divmod(number, len(ALPHABET))
-        text += ALPHABET[digit]
+    for _ in range(chars // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        text += _PAIRS[pair]
     return text
 
 

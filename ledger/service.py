@@ -9,19 +9,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ledger import application, catalogue, credential, operator, organisation
+from ledger import account, application, catalogue, credential, operator, organisation
+from ledger.channel_slots import take_slot
 from ledger.commands import (
     ArchiveApplication,
     ChangeOperatorRoles,
+    CloseAccount,
     Command,
     ConnectApis,
     CreateCredential,
+    DescribeAccount,
     DescribeApplication,
     DescribeCredential,
     EndOverlap,
     EnrolOperator,
     EraseCredential,
     FixScopes,
+    OpenAccount,
     RegisterApplication,
     RegisterOrganisation,
     RemoveOperator,
@@ -35,11 +39,20 @@ from ledger.commands import (
     SetCatalogue,
     SuspendCredential,
 )
-from ledger.errors import AlreadyExists, CommandInFlight, LedgerError, NotFound, StaleVersion
+from ledger.errors import (
+    AlreadyExists,
+    CommandInFlight,
+    InvalidValue,
+    LedgerError,
+    NameAlreadyClaimed,
+    NotFound,
+    StaleVersion,
+)
 from ledger.events import CredentialErased, Event, Recorded
 from ledger.store.keys import DataKey, WrappedKey
 from ledger.store.log import EventLog
 from ledger.store.recorder import Append, Claim, IdempotencyEntry, InlineTable, Row
+from ledger.values import AccountKind
 
 # How often a command is decided anew because someone else was faster. Each time somebody did get through, so this many
 # losses in a row mean a load on one aggregate that waiting would not cure.
@@ -68,6 +81,7 @@ CATALOGUE = Aggregate(
     "catalogue", catalogue.evolve, "catalogue_id", lambda state: state.organisation_id, False, always_there=True
 )
 OPERATOR = Aggregate("operator", operator.evolve, "operator_id", lambda state: state.organisation_id, True)
+ACCOUNT = Aggregate("account", account.evolve, "account_id", lambda state: state.organisation_id, False)
 APPLICATION = Aggregate("application", application.evolve, "application_id", lambda state: state.organisation_id, False)
 CREDENTIAL = Aggregate("credential", credential.evolve, "credential_id", lambda state: state.organisation_id, True)
 
@@ -81,6 +95,9 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     ChangeOperatorRoles: (OPERATOR, operator.change_operator_roles, False),
     RotateOperatorToken: (OPERATOR, operator.rotate_operator_token, False),
     RemoveOperator: (OPERATOR, operator.remove_operator, False),
+    OpenAccount: (ACCOUNT, account.open_account, True),
+    DescribeAccount: (ACCOUNT, account.describe_account, False),
+    CloseAccount: (ACCOUNT, account.close_account, False),
     RegisterApplication: (APPLICATION, application.register_application, True),
     DescribeApplication: (APPLICATION, application.describe_application, False),
     ConnectApis: (APPLICATION, application.connect_apis, False),
@@ -98,7 +115,7 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
 }
 
 # Commands that begin something of an organisation's.
-_OF_A_TENANT = SetCatalogue | RetirePermissions | EnrolOperator | RegisterApplication | CreateCredential
+_OF_A_TENANT = SetCatalogue | RetirePermissions | EnrolOperator | OpenAccount | RegisterApplication | CreateCredential
 
 RowsOf = Callable[[Any], Mapping[InlineTable, Sequence[Row]]]
 
@@ -141,6 +158,7 @@ class Decision:
     recorded: Sequence[Recorded]
     data_key: DataKey | None
     new_data_key: WrappedKey | None
+    slot_holder: UUID | None = None  # the dead credential whose channel slot is taken over
 
     @property
     def events(self) -> Sequence[Event]:
@@ -172,11 +190,11 @@ class Ledger:
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                decisions: list[Decision] = []
+                decisions, states = list[Decision](), dict[UUID, State]()
                 for command in commands:
-                    decisions.append(
-                        self._decide(command, {decision.state.id: decision.state for decision in decisions})
-                    )
+                    decision = self._decide(command, states)
+                    decisions.append(decision)
+                    states[decision.state.id] = decision.state
             except LedgerError:
                 self._refuse_repetition(idempotency)
                 raise
@@ -186,6 +204,10 @@ class Ledger:
                 if all(decision.begins for decision in decisions):
                     raise AlreadyExists(f"this id of a new {decisions[0].aggregate.name} is taken") from None
                 if attempt == ATTEMPTS_MAX or any(command.expected_version is not None for command in commands):
+                    raise
+            except NameAlreadyClaimed as error:
+                # Another key of the account was faster to a channel slot; there may be a further one.
+                if attempt == ATTEMPTS_MAX or error.claim != credential.CHANNEL_SLOT:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -212,7 +234,7 @@ class Ledger:
             raise CommandInFlight("a command with this Idempotency-Key was recorded just now") from None
 
     def _check_tenant(self, command: Command, decided: Mapping[UUID, State]) -> None:
-        """What belongs to an organisation needs one that exists. Organisations never cease to."""
+        """What belongs to an organisation finds that it exists. Organisations never cease to."""
         if not isinstance(command, _OF_A_TENANT) or command.organisation_id is None:
             return
         if command.organisation_id not in self._organisations and command.organisation_id not in decided:
@@ -221,11 +243,39 @@ class Ledger:
                 self._organisations.clear()
             self._organisations.add(command.organisation_id)
 
+    def _check_account(self, command: Command, decided: Mapping[UUID, State]) -> None:
+        """What is opened beneath an account, or hangs on one, finds it open, as far as can be seen now.
+
+        One that is closed at the same moment is refused by whoever verifies: that rule does not depend on this check.
+        """
+        match command:
+            case OpenAccount(kind=AccountKind.SUB, parent_id=UUID() as parent_id):
+                parent = self._open_account(parent_id, command.organisation_id, "parent_id", decided)
+                if parent.kind is not AccountKind.MASTER:
+                    raise InvalidValue("parent_id", "is not a master account", "contradiction")
+            case (
+                CreateCredential(account_id=UUID() as account_id) | RegisterApplication(account_id=UUID() as account_id)
+            ):
+                found = self._open_account(account_id, command.organisation_id, "account_id", decided)
+                if found.parent_id is not None:
+                    self._open_account(found.parent_id, command.organisation_id, "account_id", decided)
+
+    def _open_account(
+        self, account_id: UUID, organisation_id: UUID, field: str, decided: Mapping[UUID, State]
+    ) -> account.Account:
+        found = decided.get(account_id) or self._fold(ACCOUNT, account_id)[0]
+        if not isinstance(found, account.Account) or found.organisation_id != organisation_id:
+            raise InvalidValue(field, "is not an account of this organisation", "unknown_account")
+        if found.closed_at is not None:
+            raise InvalidValue(field, "is closed, or its master account is", "account_closed")
+        return found
+
     def _decide(self, command: Command, decided: Mapping[UUID, State]) -> Decision:
         """What a command changes, given what those before it in the same commit leave."""
         aggregate, decide, begins = ROUTES[type(command)]
         aggregate_id: UUID = getattr(command, aggregate.id_field)
         self._check_tenant(command, decided)
+        self._check_account(command, decided)
         # A new aggregate's id is fresh: looking for its history would find nothing.
         state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
         if state is None and not (begins or aggregate.always_there):
@@ -234,6 +284,9 @@ class Ledger:
         if command.expected_version is not None and command.expected_version != version:
             raise StaleVersion(command.expected_version, version)
         new_data_key: WrappedKey | None = None
+        slot_holder: UUID | None = None
+        if isinstance(command, CreateCredential):
+            command, slot_holder = take_slot(self.log, command, decided)
         events = decide(state, command)
         if begins and aggregate.has_personal_data:
             data_key, new_data_key = self.log.keyring.new_data_key(aggregate_id)
@@ -241,7 +294,7 @@ class Ledger:
             state = aggregate.evolve(state, Recorded(aggregate_id, number, None, event))
         organisation_id = aggregate.organisation_of(state)
         recorded = [Recorded(aggregate_id, n, organisation_id, event) for n, event in enumerate(events, version + 1)]
-        return Decision(aggregate, begins, state, recorded, data_key, new_data_key)
+        return Decision(aggregate, begins, state, recorded, data_key, new_data_key, slot_holder)
 
     def _record(self, decisions: Sequence[Decision], idempotency: Idempotency | None) -> Sequence[Receipt]:
         entry = self._entry(idempotency, [decision.state for decision in decisions])
@@ -259,7 +312,7 @@ class Ledger:
         return Append(
             self.log.stored(decision.recorded, decision.data_key),
             decision.recorded[0].organisation_id,
-            claims=[Claim(*claim) for event in events for claim in credential.claims_of(event)],
+            claims=_claims(decision),
             releases_claims=any(map(credential.releases_claims, events)),
             data_key=decision.new_data_key,
             destroys_data_key=any(isinstance(event, CredentialErased) for event in events),
@@ -272,6 +325,16 @@ class Ledger:
         associated = f"{idempotency.actor}\n{idempotency.key}".encode()
         sealed = self.log.keyring.seal_answer(idempotency.answer(*states), associated)
         return IdempotencyEntry(idempotency.actor, idempotency.key, idempotency.fingerprint, sealed)
+
+
+def _claims(decision: Decision) -> list[Claim]:
+    """The names that the events take. A slot is taken over from its dead holder; one's own name may be taken again."""
+    own = None if decision.begins else decision.state.id
+    return [
+        Claim(claim, name, decision.slot_holder if claim == credential.CHANNEL_SLOT else own)
+        for event in decision.events
+        for claim, name in credential.claims_of(decision.state, event)
+    ]
 
 
 def fold(aggregate: Aggregate, recorded: Sequence[Recorded]) -> State:

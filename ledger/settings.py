@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ledger.values import AnyNetwork
+from ledger.values import AnyNetwork, Channel
 
 PREFIX = "KEYLEDGER_"
 DATA_DIR = Path(".keyledger")
@@ -20,6 +21,26 @@ _SCHEMA = re.compile("[a-z_][a-z0-9_]{0,38}")
 
 class SettingsError(Exception):
     """A variable of the environment is wrong; the message names it and says what is expected."""
+
+
+CHANNEL_KEYS_MAX = 100  # each is looked at when another is created; who needs more has several accounts
+
+
+class ChannelKeys(NamedTuple):
+    """How many live keys an account may have on each channel."""
+
+    ftp: int = 1
+    rest: int = 10
+    http: int = 1
+    web_service: int = 1
+    email: int = 1
+
+    def on(self, channel: Channel) -> int:
+        """How many on this one."""
+        return int(getattr(self, channel))
+
+    def __str__(self) -> str:
+        return ",".join(f"{channel}={number}" for channel, number in self._asdict().items())
 
 
 def _setting(default: Any, meaning: str, bounds: tuple[float, float] | None = None, **more: Any) -> Any:
@@ -59,6 +80,15 @@ class Settings:
         5.0, "how often last-used times are written; a crash loses at most this much", (0.1, 3_600)
     )
     rotation_days: int = _setting(90, "days after which a secret's rotation is due", (1, 3_660))
+    channel_defaults_before: date = _setting(  # noqa: RUF009 - immutable, as is what follows
+        date(2023, 6, 6), "master accounts opened before this day begin with the default channels"
+    )
+    default_channels: tuple[Channel, ...] = _setting(
+        (Channel.FTP, Channel.HTTP, Channel.WEB_SERVICE, Channel.EMAIL), "comma-separated channels they begin with"
+    )
+    channel_keys_max: ChannelKeys = _setting(  # noqa: RUF009
+        ChannelKeys(), f"live keys that an account may have on each channel, 0 to {CHANNEL_KEYS_MAX}"
+    )
     body_bytes_max: int = _setting(65_536, "largest request body that is read", (1_024, 10_485_760))
     trusted_proxies: tuple[AnyNetwork, ...] = _setting((), "comma-separated networks whose X-Forwarded-For is believed")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
@@ -72,6 +102,8 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}SCHEMA must be at most 39 of a-z, 0-9 and _, not begin with a digit, and not with pg_"
             )
+        if not all(0 <= number <= CHANNEL_KEYS_MAX for number in self.channel_keys_max):
+            raise SettingsError(f"{PREFIX}CHANNEL_KEYS_MAX must name numbers between 0 and {CHANNEL_KEYS_MAX}")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise SettingsError(f"{PREFIX}LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
 
@@ -128,6 +160,12 @@ def _parse(variable: str, text: str, default: object) -> object:
                 return Path(text).expanduser()
             case Path():
                 raise ValueError
+            case date():
+                return date.fromisoformat(text)
+            case ChannelKeys():
+                return _channel_keys(text, default)
+            case (Channel(), *_):
+                return tuple(dict.fromkeys(Channel(part.strip()) for part in text.split(",") if part.strip()))
             case tuple():
                 return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
             case _:
@@ -138,6 +176,20 @@ def _parse(variable: str, text: str, default: object) -> object:
             int: "a whole number",
             float: "a number",
             type(DATA_DIR): "a directory",
-            tuple: "networks like 10.0.0.0/8",
+            date: "a day like 2023-06-06",
+            ChannelKeys: "channels and numbers like ftp=1,rest=10",
+            tuple: "channels like ftp,http" if default else "networks like 10.0.0.0/8",
         }
         raise SettingsError(f"{variable} must be {expected.get(type(default), 'a text')}") from None
+
+
+def _channel_keys(text: str, default: ChannelKeys) -> ChannelKeys:
+    """The numbers that are given, the others as they are; nothing twice."""
+    given: dict[str, int] = {}
+    for part in text.split(","):
+        channel, _, number = part.partition("=")
+        name = Channel(channel.strip())
+        if name in given:
+            raise ValueError
+        given[name] = int(number)
+    return default._replace(**given)

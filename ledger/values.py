@@ -15,6 +15,7 @@ from typing import ClassVar, Self, TypeVar
 from ledger.errors import InvalidValue
 
 NAME_CHARS_MAX = 200  # fits a heading; longer texts belong in the description
+REFERENCE_CHARS_MAX = 100  # a customer number or a key of another system, not a text
 DESCRIPTION_CHARS_MAX = 2_000
 REASON_CHARS_MAX = 1_000  # "why" is a sentence or a ticket's title, not a document
 LABELS_MAX = 32
@@ -99,6 +100,14 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     VIEWER = "viewer"
     VERIFIER = "verifier"
+
+
+class AccountKind(StrEnum):
+    """A master account, one beneath a master, or a merchant's."""
+
+    MASTER = "master"
+    SUB = "sub"
+    MERCHANT = "merchant"
 
 
 class Via(StrEnum):
@@ -192,6 +201,14 @@ class Label(_Text):
     """The optional name of a credential: one line."""
 
     FIELD = "name"
+    __slots__ = ()
+
+
+class Reference(_Text):
+    """The tenant's own number or key for a thing: one line."""
+
+    FIELD = "reference"
+    CHARS_MAX = REFERENCE_CHARS_MAX
     __slots__ = ()
 
 

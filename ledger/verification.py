@@ -5,7 +5,7 @@ apply: what is most final is said first, and nothing about a credential is said 
 ask for another tenant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -59,6 +59,21 @@ class Candidate:
     password_hash: str = field(repr=False)
     secret_expires_at: datetime | None
     changed_at: datetime
+    ended: bool = False  # what it hangs on: its account, that one's master, or its application
+    retired: Sequence[str] = ()  # scopes that the catalogue once offered and does not any more
+    connected: Mapping[str, Sequence[str]] | None = None  # its application's APIs with their scopes; None without one
+
+    def granted(self) -> Sequence[str]:
+        """The scopes that it has now: those it was given for good, as far as they are offered and its application's
+        APIs reach.
+        """
+        if not self.retired and self.connected is None:
+            return self.scopes
+        found = [scope for scope in self.scopes if scope not in self.retired]
+        if self.connected is None:
+            return found
+        reached = {scope for scopes in self.connected.values() for scope in scopes}
+        return [scope for scope in found if scope in reached]
 
     def moment(self, asked_at: datetime) -> datetime:
         """When the question is decided: now, but never before what was recorded last.
@@ -90,10 +105,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The code, and the credential it is about where the presenter may know of it."""
+    """The code, and the credential it is about where the presenter may know of it, with the scopes that it has now."""
 
     code: Code
     candidate: Candidate | None = None
+    scopes: Sequence[str] = ()
 
     @property
     def valid(self) -> bool:
@@ -121,7 +137,8 @@ def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
     found = _matching(question, candidates)
     if found is None:
         return Verdict(Code.NOT_FOUND)
-    return Verdict(_code(question, found), found)
+    granted = found.granted()
+    return Verdict(_code(question, found, granted), found, granted)
 
 
 def _matching(question: Question, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -161,9 +178,9 @@ def _identified(question: Question, found: Candidate) -> bool:
     return question.public_id == found.public_id
 
 
-def _code(question: Question, c: Candidate) -> Code:
+def _code(question: Question, c: Candidate, granted: Sequence[str]) -> Code:
     at = c.moment(question.at)
-    if _past(c.revoked_at, at):
+    if c.ended or _past(c.revoked_at, at):
         return Code.REVOKED
     if _past(c.expires_at, at) or _past(c.secret_expires_at, at):
         return Code.EXPIRED
@@ -176,11 +193,15 @@ def _code(question: Question, c: Candidate) -> Code:
         return Code.WRONG_CHANNEL
     if c.allowlist and not _inside(question.client_ip, c.allowlist):
         return Code.IP_NOT_ALLOWED
-    if not set(question.scopes) <= set(c.scopes):
+    if not set(question.scopes) <= set(granted):
         return Code.INSUFFICIENT_SCOPE
-    if question.api is not None:  # no application connects anything yet
+    if question.api is None:
+        return Code.VALID
+    if c.connected is None or question.api not in c.connected:
         return Code.API_NOT_CONNECTED
-    return Code.VALID
+    # Through one API goes what that API is for.
+    through = set(granted) & set(c.connected[question.api])
+    return Code.VALID if through and set(question.scopes) <= through else Code.INSUFFICIENT_SCOPE
 
 
 def _past(moment: datetime | None, at: datetime) -> bool:

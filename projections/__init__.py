@@ -1,6 +1,7 @@
 """Everything derived from the log; always rebuildable from it."""
 
 from projections import (
+    account_status,
     activity,
     application_status,
     catalogue_status,
@@ -15,6 +16,7 @@ PROJECTIONS: tuple[View, ...] = (
     organisation_status.VIEW,
     catalogue_status.VIEW,
     operator_status.VIEW,
+    account_status.VIEW,
     application_status.VIEW,
     credential_status.VIEW,
     credential_list.VIEW,

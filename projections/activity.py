@@ -14,7 +14,15 @@ from ledger.events import EVENTS, Event, Recorded, StoredSecret
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
-from projections.view import OF_APPLICATIONS, OF_CATALOGUES, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, EventView
+from projections.view import (
+    OF_ACCOUNTS,
+    OF_APPLICATIONS,
+    OF_CATALOGUES,
+    OF_CREDENTIALS,
+    OF_OPERATORS,
+    OF_ORGANISATIONS,
+    EventView,
+)
 
 ACTIVITY = InlineTable(
     "activity",
@@ -77,7 +85,7 @@ VIEW = EventView(
     name="activity",
     table=ACTIVITY,
     row_of=row_of,
-    handles=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    handles=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
     ignores=(),
 )
 

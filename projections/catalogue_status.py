@@ -16,6 +16,7 @@ from ledger.permissions import catalogue_of
 from ledger.store.log import EventLog
 from ledger.store.recorder import InlineTable, Row
 from projections.view import (
+    OF_ACCOUNTS,
     OF_APPLICATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
@@ -58,7 +59,7 @@ VIEW: StateView[OrganisationCatalogue] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_CATALOGUES,
-    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
 )
 
 

@@ -19,7 +19,15 @@ from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel, Environment, Kind, Mode, Status
 from projections.credential_status import STATUS, status_row
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
-from projections.view import OF_APPLICATIONS, OF_CATALOGUES, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import (
+    OF_ACCOUNTS,
+    OF_APPLICATIONS,
+    OF_CATALOGUES,
+    OF_CREDENTIALS,
+    OF_OPERATORS,
+    OF_ORGANISATIONS,
+    StateView,
+)
 
 LIST = InlineTable(
     "credential_list",
@@ -50,7 +58,7 @@ VIEW: StateView[Credential] = StateView(
     tables=(LIST,),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS),
 )
 
 

@@ -18,7 +18,15 @@ from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel
 from ledger.verification import Candidate
 from projections.operator_status import Caller, caller_query, read_caller
-from projections.view import OF_APPLICATIONS, OF_CATALOGUES, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import (
+    OF_ACCOUNTS,
+    OF_APPLICATIONS,
+    OF_CATALOGUES,
+    OF_CREDENTIALS,
+    OF_OPERATORS,
+    OF_ORGANISATIONS,
+    StateView,
+)
 
 STATUS = InlineTable(
     "credential_status",
@@ -130,7 +138,7 @@ VIEW: StateView[Credential] = StateView(
     tables=(STATUS, SECRET),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS),
 )
 
 

@@ -12,7 +12,15 @@ from ledger.operator import Operator, evolve
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.pipeline import TEXT, Statement
 from ledger.store.recorder import InlineTable, Row
-from projections.view import OF_APPLICATIONS, OF_CATALOGUES, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import (
+    OF_ACCOUNTS,
+    OF_APPLICATIONS,
+    OF_CATALOGUES,
+    OF_CREDENTIALS,
+    OF_OPERATORS,
+    OF_ORGANISATIONS,
+    StateView,
+)
 
 STATUS = InlineTable(
     "operator_status",
@@ -68,7 +76,7 @@ VIEW: StateView[Operator] = StateView(
     tables=(STATUS, TOKEN),
     rows_of=rows_of,
     handles=OF_OPERATORS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
 )
 
 

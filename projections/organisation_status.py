@@ -6,7 +6,15 @@ from uuid import UUID
 from ledger.organisation import Organisation, evolve
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
-from projections.view import OF_APPLICATIONS, OF_CATALOGUES, OF_CREDENTIALS, OF_OPERATORS, OF_ORGANISATIONS, StateView
+from projections.view import (
+    OF_ACCOUNTS,
+    OF_APPLICATIONS,
+    OF_CATALOGUES,
+    OF_CREDENTIALS,
+    OF_OPERATORS,
+    OF_ORGANISATIONS,
+    StateView,
+)
 
 STATUS = InlineTable(
     "organisation_status",
@@ -38,7 +46,7 @@ VIEW: StateView[Organisation] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ORGANISATIONS,
-    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
 )
 
 

@@ -17,6 +17,9 @@ import msgspec
 import psycopg
 
 from ledger.events import (
+    AccountClosed,
+    AccountDescribed,
+    AccountOpened,
     ApplicationApisConnected,
     ApplicationArchived,
     ApplicationDescribed,
@@ -50,6 +53,7 @@ EventTypes = tuple[type[Event], ...]
 OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed)
 OF_CATALOGUES: EventTypes = (CatalogueChanged,)
 OF_OPERATORS: EventTypes = (OperatorEnrolled, OperatorRolesChanged, OperatorTokenRotated, OperatorRemoved)
+OF_ACCOUNTS: EventTypes = (AccountOpened, AccountDescribed, AccountClosed)
 OF_APPLICATIONS: EventTypes = (
     ApplicationRegistered,
     ApplicationDescribed,

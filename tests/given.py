@@ -11,8 +11,10 @@ from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
     ArchiveApplication,
+    CloseAccount,
     CreateCredential,
     EnrolOperator,
+    OpenAccount,
     RegisterApplication,
     RegisterOrganisation,
     SetCatalogue,
@@ -21,7 +23,7 @@ from ledger.events import Context
 from ledger.permissions import api_names, apis_of, groups_of
 from ledger.secrets import IssuedSecret, new_public_id
 from ledger.service import Receipt
-from ledger.values import AccessLevel, EmailAddress, Kind, Label, Mode, Name, PublicId, Role, Via
+from ledger.values import AccessLevel, AccountKind, EmailAddress, Kind, Label, Mode, Name, PublicId, Role, Via
 
 
 def context(at: datetime | None = None, **more: Any) -> Context:
@@ -103,6 +105,24 @@ def an_operator(
         secret=issued.stored,
     )
     return services.ledger.handle(command).id, issued.plaintext
+
+
+def an_account(services: Services, organisation_id: UUID, **changes: Any) -> UUID:
+    """An open account's id: a master's, changed as asked."""
+    given: dict[str, Any] = {
+        "context": context(),
+        "account_id": uuid7(),
+        "organisation_id": organisation_id,
+        "kind": AccountKind.MASTER,
+        "name": Name("Acme Messaging"),
+        **changes,
+    }
+    return services.ledger.handle(OpenAccount(**given)).id
+
+
+def a_closed_account(services: Services, account_id: UUID, reason: str = "contract ended") -> None:
+    """The account is closed."""
+    services.ledger.handle(CloseAccount(context=context(reason=reason), account_id=account_id))
 
 
 def a_create_command(

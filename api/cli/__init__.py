@@ -7,6 +7,7 @@ import logging
 
 import click
 
+from api.cli.accounts import account
 from api.cli.applications import application
 from api.cli.catalogues import catalogue
 from api.cli.credentials import credential
@@ -49,6 +50,7 @@ for _command in (
     organisation,
     catalogue,
     operator,
+    account,
     application,
     credential,
     history,
@@ -56,3 +58,4 @@ for _command in (
     import_,
 ):
     main.add_command(_command)
+account.add_command(history)

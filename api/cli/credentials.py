@@ -185,6 +185,7 @@ def show(credential_id: UUID, json: bool) -> None:
 @_CREDENTIAL
 @options.overlap
 @options.chosen_secret
+@click.option("--login", help="Another login for a channel login; at once, so without an overlap.")
 @options.reason
 @options.expected_version
 @options.as_json
@@ -193,11 +194,15 @@ def rotate(
     overlap: timedelta,
     secret_file: Path | None,
     ask_secret: bool,
+    login: str | None,
     reason: str,
     expected_version: int | None,
     json: bool,
 ) -> None:
-    """Give a credential a new secret and print it, this once. The one before stays good for the overlap."""
+    """Give a credential a new secret and print it, this once. The one before stays good for the overlap.
+
+    Without an overlap whatever still uses the one before is refused at once.
+    """
     chosen = options.read_chosen_secret(secret_file, ask_secret)
     with open_ledger() as session:
         command, secret = issue_rotation(
@@ -205,12 +210,15 @@ def rotate(
             session.context(reason),
             _row(session, session.credential(credential_id)),
             chosen_secret=chosen,
+            login=login,
             overlap=overlap,
             expected_version=expected_version,
         )
         receipt = session.services.ledger.handle(command)
         before = f"the one before is good until {moment(command.context.at + overlap)}" if overlap else "alone from now"
         tell(f"Rotated credential {receipt.id}: secret {receipt.state.secrets[-1].version}, {before}.")
+        if not overlap:
+            tell("warning: whatever still uses what it had before is refused from now on")
         _print_with_secret(session, receipt, secret, chosen, json)
 
 
@@ -397,6 +405,7 @@ def credential_facts(found: Credential, at: datetime, last_used: dict[str, str])
         ("mode", found.mode),
         ("environment", found.environment),
         ("channel", found.channel),
+        ("account", found.account_id),
         ("contact", found.contact_email),
         ("description", found.description),
         ("labels", dict(found.labels)),

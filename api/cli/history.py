@@ -11,17 +11,22 @@ from rich.text import Text
 
 from api import documents
 from api.cli import options
+from api.cli.accounts import account_facts
 from api.cli.applications import application_facts
 from api.cli.credentials import credential_facts
 from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
+from ledger.account import Account
 from ledger.application import Application
 from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.errors import NotFound
 from ledger.events import (
+    AccountClosed,
+    AccountDescribed,
+    AccountOpened,
     ApplicationApisConnected,
     ApplicationArchived,
     ApplicationDescribed,
@@ -50,12 +55,14 @@ from ledger.events import (
 from ledger.operator import Operator
 from ledger.organisation import Organisation
 from ledger.permissions import modes_of
-from ledger.service import APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
-from projections import application_status, credential_status, operator_status, organisation_status
+from ledger.service import ACCOUNT, APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from projections import account_status, application_status, credential_status, operator_status, organisation_status
 
-State = Credential | Application | Operator | OrganisationCatalogue | Organisation
+State = Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
 
-_AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, APPLICATION, OPERATOR, CATALOGUE, ORGANISATION)}
+_AGGREGATES = {
+    aggregate.name: aggregate for aggregate in (CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
+}
 
 
 @click.command()
@@ -65,13 +72,14 @@ _AGGREGATES = {aggregate.name: aggregate for aggregate in (CREDENTIAL, APPLICATI
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of an application, an operator or an organisation, too.
+    Takes the id of an application, an account, an operator or an organisation, too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)
         recorded = _until(found.recorded, as_of)
         if not recorded:
-            raise NotFound("credential, application, operator or organisation" + (" at that time" if as_of else ""))
+            what = "credential, application, account, operator or organisation"
+            raise NotFound(what + (" at that time" if as_of else ""))
         kind = recorded[0].event.TOPIC.partition(".")[0]
         state: State | None = fold(_AGGREGATES[kind], recorded) if as_of else None
         if json:
@@ -106,6 +114,8 @@ def _document(
             return document | {"as_of": as_of, "state": session.document(row, as_of or state.created_at)}
         case Application():
             return document | {"as_of": as_of, "state": documents.application(application_status.status_row(state))}
+        case Account():
+            return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case OrganisationCatalogue():
             read = documents.catalogue(state.organisation_id, state.catalogue)
             return document | {"as_of": as_of, "state": read}
@@ -121,6 +131,8 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
     match state:
         case Credential():
             return credential_facts(state, as_of, {})
+        case Account():
+            return account_facts(documents.account(account_status.status_row(state)))
         case Application():
             return application_facts(state)
         case OrganisationCatalogue():
@@ -189,6 +201,7 @@ def _created(event: CredentialCreated) -> list[str]:
     ]
     optional = {
         "channel": event.channel,
+        "account": event.account_id,
         "contact": event.contact_email,
         "expires": event.expires_at and moment(event.expires_at),
         "supersedes": event.supersedes,
@@ -207,9 +220,22 @@ def _whitelisted(event: CredentialWhitelisted) -> list[str]:
     return [", ".join(event.networks) or "any address"]
 
 
+def _opened(event: AccountOpened) -> list[str]:
+    said = [
+        f"{event.kind} “{event.name}”" + (f", reference {event.reference}" if event.reference else ""),
+        f"opened on {event.opened_on}",
+    ]
+    return [*said, f"beneath {event.parent_id}"] if event.parent_id else said
+
+
+def _account_described(event: AccountDescribed) -> list[str]:
+    return [f"name “{event.name}”, reference {event.reference or '-'}"]
+
+
 def _rotated(event: CredentialRotated | OperatorTokenRotated) -> list[str]:
     before = "ended at once" if event.previous_expires_at == event.context.at else _until_then(event)
-    return [_secret(event.secret), f"the one before {before}"]
+    login = [f"login {event.login}"] if isinstance(event, CredentialRotated) and event.login else []
+    return [_secret(event.secret), *login, f"the one before {before}"]
 
 
 def _until_then(event: CredentialRotated | OperatorTokenRotated) -> str:
@@ -274,6 +300,9 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OperatorRolesChanged: ("roles changed", _roles),
     OperatorTokenRotated: ("token rotated", _rotated),
     OperatorRemoved: ("removed", _nothing),
+    AccountOpened: ("opened", _opened),
+    AccountDescribed: ("described", _account_described),
+    AccountClosed: ("closed", lambda _: ["its credentials and sub-accounts are refused from now on"]),
     ApplicationRegistered: ("registered", _application),
     ApplicationDescribed: ("described", _application),
     ApplicationApisConnected: ("APIs connected", lambda event: [", ".join(event.apis) or "none"]),

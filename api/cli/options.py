@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +58,21 @@ class Moment(click.ParamType[datetime]):
         if moment is None:
             self.fail("say a date and time with its zone, like 2026-05-31T12:00:00Z", param, ctx)
         return moment
+
+
+class Day(click.ParamType[date]):
+    """A day: `2023-06-05`."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The text as a day."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail("say a day, like 2023-06-05", param, ctx)
 
 
 def parse_moment(text: str) -> datetime | None:

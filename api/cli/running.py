@@ -30,13 +30,17 @@ def serve() -> None:
 
 @click.command()
 def project() -> None:
-    """Keep the views up to date, as a process of its own, until Ctrl-C. Several share the work safely."""
+    """Keep the views up to date, as a process of its own, until Ctrl-C. Several share the work safely.
+
+    It also sweeps: revokes what hangs on what was closed.
+    """
     from api.observability import configure_logging  # Flask's family comes with it
+    from api.sweeping import Sweeper
     from projections.runner import Projector
 
     configure_logging(checked_settings())
     with open_ledger() as session:
-        projector = Projector(session.services.log)
+        projector, sweeper = Projector(session.services.log), Sweeper(session.services)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             projector.stop()
@@ -44,7 +48,9 @@ def project() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         tell("Projecting; Ctrl-C ends it.")
+        sweeper.start()
         projector.run()
+        sweeper.stop()
 
 
 @click.command()

@@ -13,10 +13,11 @@ from uuid_utils.compat import uuid7
 
 from api import documents
 from api.wiring import Services, database, open_services
+from ledger.account import Account
 from ledger.credential import Credential
 from ledger.events import Context
 from ledger.operator import Operator
-from ledger.service import CREDENTIAL, OPERATOR
+from ledger.service import ACCOUNT, CREDENTIAL, OPERATOR
 from ledger.settings import Settings, SettingsError, from_environment
 from ledger.store.keys import Keyring
 from ledger.values import Reason, Via
@@ -42,6 +43,11 @@ class Session:
     def credential(self, credential_id: UUID) -> Credential:
         """The credential as it is; `NotFound` where there is none."""
         found: Credential = self.services.ledger.load(CREDENTIAL, credential_id)
+        return found
+
+    def account(self, account_id: UUID) -> Account:
+        """The account as it is; `NotFound` where there is none."""
+        found: Account = self.services.ledger.load(ACCOUNT, account_id)
         return found
 
     def document(self, row: documents.Row, at: datetime) -> documents.Document:

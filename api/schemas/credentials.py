@@ -97,6 +97,11 @@ class RotationIn(Why):
         },
     )
     secret = _SECRET
+    login = fields.String(
+        allow_none=True,
+        validate=validate.Length(max=100),
+        metadata={"description": "Another login for a channel login; the old one ends at once, so without an overlap."},
+    )
 
 
 class RevocationIn(Why):

@@ -32,7 +32,7 @@ class HappenedSchema(Schema):
 
 
 class HistoryEntry(HappenedSchema):
-    """One thing that happened to a credential."""
+    """One thing that happened to a credential or an account."""
 
     data = fields.Dict(required=True, metadata={"description": "The event's own fields; never what verifies a secret."})
     erased = fields.Boolean(
@@ -51,7 +51,7 @@ class ActivityQuery(PageQuery):
     """Which events of an organisation."""
 
     aggregate_id = fields.UUID(
-        metadata={"description": "What it happened to: a credential, an operator, the organisation."}
+        metadata={"description": "What it happened to: a credential, an account, an operator, the organisation."}
     )
     actor = fields.String(
         validate=validate.Length(min=1, max=NAME_CHARS_MAX),
@@ -72,7 +72,7 @@ class ActivityEntry(HappenedSchema):
     """One thing that happened in an organisation."""
 
     organisation_id = fields.UUID(required=True)
-    aggregate = fields.String(required=True, metadata={"description": "credential, operator or organisation."})
+    aggregate = fields.String(required=True, metadata={"description": "credential, account, operator or organisation."})
     aggregate_id = fields.UUID(required=True)
     data = fields.Dict(required=True, metadata={"description": "The event's own fields, without personal ones."})
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from api.wiring import Services
 from ledger.commands import FixScopes
@@ -50,6 +51,18 @@ def preview(administrator: SignedIn, catalogue: str, **wanted: Any) -> Any:
     answer = administrator("POST", f"{catalogue}/preview", {"mode": "live", **wanted})
     assert answer.status_code == 200, answer.text
     return answer.json
+
+
+def test_s2_01_a_key_is_added_to_a_merchant_account_that_exists(
+    administrator: SignedIn, organisation: UUID, credentials: str
+) -> None:
+    nobodys = add_key(administrator, credentials, account_id=str(uuid7()))
+    assert (nobodys.status_code, nobodys.json["errors"][0]["field"]) == (422, "account_id")
+
+    accounts = f"/v1/organisations/{organisation}/accounts"
+    merchant = administrator("POST", accounts, {"kind": "merchant", "name": "Corner shop"}).json["id"]
+
+    assert add_key(administrator, credentials, account_id=merchant).json["account_id"] == merchant
 
 
 def test_s2_02_the_type_is_required_and_enforced(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from api.archiving import sweep_archived_applications
+from api.sweeping import sweep_archived_applications
 from api.wiring import Services
 from ledger.values import Mode
 from tests import given

@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.values import Mode, Role
 from projections.runner import Projector
 from tests.api.conftest import SignIn
-from tests.given import a_credential, an_application, an_operator
+from tests.given import a_credential, an_account, an_application, an_operator
 
 # For each of some thirty operations and both ways: half a minute. What shows only after more has a test of its own.
 EXAMPLES_MAX = 15
@@ -44,6 +44,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_scope",
     "invalid_time",
     "invalid_value",
+    "unknown_account",
     "missing_field",  # a channel, for a channel login alone
     "past_time",
     "retired_scope",
@@ -89,8 +90,10 @@ def test_every_answer_is_a_documented_one(
     def check(case: Case[Any]) -> None:
         credential, _ = a_credential(services, organisation, mode=Mode.TEST)
         operator, _ = an_operator(services, Role.VIEWER, organisation_id=organisation)
+        account = an_account(services, organisation)
         known = {
             "organisation_id": organisation,
+            "account_id": account,
             "application_id": an_application(services, organisation),
             "credential_id": credential.id,
             "operator_id": operator,

@@ -41,7 +41,7 @@ def caught_up(services: Services) -> None:
 def test_each_filter_finds_what_it_says_and_no_other(
     services: Services, projector: Projector, administrator: SignedIn, organisation: UUID, credentials: str
 ) -> None:
-    now, account, application = datetime.now(UTC), uuid4(), uuid4()
+    now, account, application = datetime.now(UTC), given.an_account(services, organisation), uuid4()
 
     def create(name: str, **changes: Any) -> Any:
         return given.a_credential(services, organisation, name=Label(name), **changes)[0].id

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from api import problems
 from api.wiring import Services
 from ledger import errors
-from ledger.values import Role
+from ledger.values import AccountKind, Role
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
 
@@ -28,6 +28,11 @@ ALLOWLIST = ("PUT", "{credential}/allowlist")
 ROTATE = ("POST", "{credential}/rotate")
 REVOKE = ("POST", "{credential}/revoke")
 ENROL = ("POST", "/v1/operators")
+OPEN = ("POST", "{organisation}/accounts")
+ACCOUNTS = ("GET", "{organisation}/accounts")
+PATCH_ACCOUNT = ("PATCH", "{account}")
+CLOSE = ("POST", "{account}/close")
+ACCOUNT = {"kind": "merchant", "name": "Corner Shop"}
 
 # The operation, what is wrong with the body (or the query), the problem's code, the field that it names.
 MISTAKES: list[tuple[tuple[str, str], Any, str, str]] = [
@@ -74,6 +79,36 @@ MISTAKES: list[tuple[tuple[str, str], Any, str, str]] = [
     (CREATE, KEY | {"supersedes": str(uuid4())}, "invalid_value", "supersedes"),
     (CREATE, '{"kind": "api_key", "kind": "key_pair"}', "duplicate_field", "kind"),
     (CREATE, '{"kind": "api_key", "labels": {"a": "1", "a": "2"}}', "duplicate_field", "a"),
+    (CREATE, KEY | {"account_id": str(uuid4())}, "unknown_account", "account_id"),
+    (CREATE, KEY | {"account_id": "{closed}"}, "account_closed", "account_id"),
+    (CREATE, KEY | {"account_id": "{beneath_closed}"}, "account_closed", "account_id"),
+    (OPEN, {"name": "Corner Shop"}, "missing_field", "kind"),
+    (OPEN, {"kind": "merchant"}, "missing_field", "name"),
+    (OPEN, ACCOUNT | {"kind": "branch"}, "invalid_choice", "kind"),
+    (OPEN, ACCOUNT | {"name": "  "}, "invalid_length", "name"),
+    (OPEN, ACCOUNT | {"reference": "r" * 101}, "invalid_length", "reference"),
+    (OPEN, ACCOUNT | {"reference": "a\x00b"}, "forbidden_characters", "reference"),
+    (OPEN, ACCOUNT | {"opened_on": "6 June 2023"}, "wrong_type", "opened_on"),
+    (OPEN, ACCOUNT | {"opened_on": "2023-06-06T00:00:00Z"}, "wrong_type", "opened_on"),
+    (OPEN, ACCOUNT | {"opened_on": "2999-01-01"}, "future_time", "opened_on"),
+    (OPEN, ACCOUNT | {"parent_id": str(uuid4())}, "contradiction", "parent_id"),
+    (OPEN, ACCOUNT | {"kind": "sub"}, "missing_field", "parent_id"),
+    (OPEN, ACCOUNT | {"kind": "sub", "parent_id": str(uuid4())}, "unknown_account", "parent_id"),
+    (OPEN, ACCOUNT | {"kind": "sub", "parent_id": "{credential_id}"}, "unknown_account", "parent_id"),
+    (OPEN, ACCOUNT | {"kind": "sub", "parent_id": "{of_another}"}, "unknown_account", "parent_id"),
+    (OPEN, ACCOUNT | {"kind": "sub", "parent_id": "{closed}"}, "account_closed", "parent_id"),
+    (OPEN, ACCOUNT | {"kind": "sub", "parent_id": "{merchant}"}, "contradiction", "parent_id"),
+    (PATCH_ACCOUNT, {"name": ""}, "invalid_length", "name"),
+    (PATCH_ACCOUNT, {"kind": "sub"}, "unknown_field", "kind"),
+    (CLOSE, {}, "missing_field", "reason"),
+    (CLOSE, {"reason": " "}, "missing_field", "reason"),
+    (ACCOUNTS, {"status": "ajar"}, "invalid_choice", "status"),
+    (ACCOUNTS, {"parent": "7"}, "wrong_type", "parent"),
+    (ACCOUNTS, {"q": "a\x00b"}, "forbidden_characters", "q"),
+    (ACCOUNTS, {"cursor": "AAAA"}, "invalid_cursor", "cursor"),
+    (("GET", "{account}/events"), {"cursor": "AAAA"}, "invalid_cursor", "cursor"),
+    (ROTATE, {"login": "somebody"}, "contradiction", "login"),
+    (ROTATE, {"login": "no spaces"}, "invalid_login", "login"),
     (PATCH, {"contact_email": "@"}, "invalid_email", "contact_email"),
     (PATCH, {"contact_email": None}, "wrong_type", "contact_email"),
     (PATCH, {"scopes": ["customer:view"]}, "unknown_field", "scopes"),
@@ -123,15 +158,39 @@ def paths(services: Services, organisation: UUID) -> dict[str, str]:
         "organisation": base,
         "credentials": f"{base}/credentials",
         "credential": f"{base}/credentials/{credential.id}",
+        "account": f"{base}/accounts/{given.an_account(services, organisation)}",
+    }
+
+
+@pytest.fixture
+def ids(services: Services, organisation: UUID) -> dict[str, str]:
+    """What the ids in the table's bodies stand for."""
+
+    def account(**changes: Any) -> UUID:
+        return given.an_account(services, organisation, **changes)
+
+    credential, _ = given.a_credential(services, organisation)
+    closed = account()
+    beneath = account(kind=AccountKind.SUB, parent_id=closed)
+    given.a_closed_account(services, closed)
+    return {
+        "{credential_id}": str(credential.id),
+        "{closed}": str(closed),
+        "{beneath_closed}": str(beneath),
+        "{merchant}": str(account(kind=AccountKind.MERCHANT)),
+        "{of_another}": str(given.an_account(services, given.an_organisation(services, "Other"))),
     }
 
 
 def test_each_mistake_has_its_problem_names_its_field_and_records_nothing(
-    administrator: SignedIn, services: Services, paths: dict[str, str]
+    administrator: SignedIn, services: Services, paths: dict[str, str], ids: dict[str, str]
 ) -> None:
     head = services.log.head()
     wrong = []
-    for (method, path), mistake, code, field in MISTAKES:
+    for (method, path), given_mistake, code, field in MISTAKES:
+        mistake = given_mistake
+        if isinstance(mistake, dict):
+            mistake = {name: ids.get(v, v) if isinstance(v, str) else v for name, v in mistake.items()}
         sent: dict[str, Any] = {"query_string": mistake} if method == "GET" else {"body": mistake}
         if isinstance(mistake, str):
             sent = {"data": mistake, "content_type": "application/json"}

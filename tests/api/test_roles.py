@@ -22,6 +22,8 @@ READERS = {Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER}
 OVERSEERS = {Role.ADMINISTRATOR, Role.AUDITOR}
 
 ORGANISATION = "/v1/organisations/{organisation}"
+ACCOUNTS = f"{ORGANISATION}/accounts"
+ACCOUNT = f"{ACCOUNTS}/{{account}}"
 CREDENTIALS = f"{ORGANISATION}/credentials"
 CREDENTIAL = f"{CREDENTIALS}/{{credential}}"
 OPERATOR = "/v1/operators/{operator}"
@@ -37,7 +39,8 @@ APPLICATION = f"{ORGANISATION}/applications/{{application}}"
 class Operation:
     """One operation: who may carry it out in the organisation that it is about, and who for all of them.
 
-    `live` tells that it takes the grant for production where it is about something live; `own_list` that it lists what
+    `live` tells that it takes the grant for production where it is about something live, `production` that it always
+    does; `own_list` that it lists what
     the caller sees, so that there is nothing of another organisation to ask for.
     """
 
@@ -46,6 +49,7 @@ class Operation:
     roles: set[Role]
     body: Any = None
     live: bool = False
+    production: bool = False
     own_list: bool = False
     for_all_only: bool = False
 
@@ -61,6 +65,13 @@ OPERATIONS = [
     Operation("POST", f"{CATALOGUE}/preview", READERS, {"mode": "test", "preset": "read_only"}),
     Operation("PUT", CATALOGUE, ADMINISTRATORS, {"groups": "{groups}", "apis": "{apis}"}, live=True),
     Operation("POST", f"{CATALOGUE}/retire", ADMINISTRATORS, {"scopes": "{retired}"}, live=True),
+    Operation("GET", ACCOUNTS, READERS),
+    Operation("POST", ACCOUNTS, WRITERS, {"kind": "master", "name": "New"}),
+    Operation("POST", ACCOUNTS, WRITERS, {"kind": "master", "name": "Old", "opened_on": "2020-01-01"}, production=True),
+    Operation("GET", ACCOUNT, READERS),
+    Operation("GET", f"{ACCOUNT}/events", HISTORIANS),
+    Operation("PATCH", ACCOUNT, WRITERS, {"name": "Renamed"}),
+    Operation("POST", f"{ACCOUNT}/close", WRITERS, {"reason": "contract ended"}, production=True),
     Operation("GET", f"{ORGANISATION}/applications", READERS),
     Operation("POST", f"{ORGANISATION}/applications", WRITERS, {"title": "New"}),
     Operation("GET", APPLICATION, READERS),
@@ -130,6 +141,7 @@ class Things:
     """What an operation is about, in one mode."""
 
     organisation: UUID
+    account: UUID
     application: UUID
     credential: UUID
     operator: UUID
@@ -147,10 +159,11 @@ class Things:
                 "{retired}": ["shipment:view" if self.live else "trial:view"],
             }
             body = {name: names.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
-            if body.get("kind"):
+            if body.get("preset"):
                 body["mode"] = "live" if self.live else "test"
         path = operation.path.format(
             organisation=self.organisation,
+            account=self.account,
             application=self.application,
             credential=self.credential,
             operator=self.operator,
@@ -165,7 +178,7 @@ Make = Callable[..., Things]
 
 @pytest.fixture
 def make(services: Services) -> Make:
-    """Makes an organisation with a credential and an operator, live or test."""
+    """Makes an organisation with an account, a credential and an operator, live or test."""
 
     def made(live: bool) -> Things:
         organisation = given.an_organisation(services)
@@ -174,7 +187,8 @@ def make(services: Services) -> Make:
         mode = Mode.LIVE if live else Mode.TEST
         credential, _ = given.a_credential(services, organisation, mode=mode, application_id=application)
         operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
-        return Things(organisation, application, credential.id, operator, live)
+        account = given.an_account(services, organisation)
+        return Things(organisation, account, application, credential.id, operator, live)
 
     return made
 
@@ -192,7 +206,8 @@ def expected(operation: Operation, role: Role, *, scope: str, production: bool, 
         return 403
     if role not in operation.roles:
         return 403
-    return 403 if operation.live and live and not production else None
+    takes_the_grant = operation.production or (operation.live and live)
+    return 403 if takes_the_grant and not production else None
 
 
 @pytest.mark.parametrize("role", list(Role))

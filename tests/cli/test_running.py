@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from api.wiring import Services
+from ledger.service import CREDENTIAL
 from projections.runner import wait_for
 from tests import given
 from tests.cli.conftest import CommandLine, CreateCredential, Ran
@@ -102,9 +105,12 @@ def test_a_view_is_rebuilt_by_name_or_all_of_them(
     assert [one["id"] for one in listed] == [created["id"]]
 
 
-def test_the_projector_runs_as_its_own_process_until_it_is_told_to_stop(
-    environment: dict[str, str | None], services: Services, create: CreateCredential
+def test_the_projector_and_the_sweeper_run_as_their_own_process_until_it_is_told_to_stop(
+    environment: dict[str, str | None], services: Services, create: CreateCredential, organisation: str
 ) -> None:
+    account = given.an_account(services, UUID(organisation))
+    hanging = create("--account", account)["id"]
+    given.a_closed_account(services, account)
     process = subprocess.Popen(
         [sys.executable, "-m", "api.cli", "project"],
         env={**os.environ, **{name: value for name, value in environment.items() if value is not None}},
@@ -114,6 +120,10 @@ def test_the_projector_runs_as_its_own_process_until_it_is_told_to_stop(
     try:
         create()
         assert wait_for(services.store, None, services.log.head(), 30)
+        deadline = time.monotonic() + 30
+        while services.ledger.load(CREDENTIAL, UUID(hanging)).revoked_at is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

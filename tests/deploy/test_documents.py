@@ -5,6 +5,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
 from ledger.settings import PREFIX, Settings, from_environment
+from ledger.values import Channel
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = (ROOT / "docs/deployment.md").read_text()
@@ -23,6 +24,8 @@ def _default(field: Field[object]) -> str:
             return "none"
         case bool(yes):
             return "`yes`" if yes else "`no`"
+        case (Channel(), *_):
+            return f"`{','.join(map(str, field.default))}`"
         case other:
             return f"`{other}`"
 

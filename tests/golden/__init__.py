@@ -6,7 +6,7 @@ written now, which is the older with something added and nothing else. `python -
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,9 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.events import (
+    AccountClosed,
+    AccountDescribed,
+    AccountOpened,
     ApplicationApisConnected,
     ApplicationArchived,
     ApplicationDescribed,
@@ -42,7 +45,18 @@ from ledger.events import (
 )
 from ledger.permissions import Api, Entity, Group, Permission
 from ledger.store.keys import DataKey
-from ledger.values import AccessLevel, Action, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+from ledger.values import (
+    AccessLevel,
+    AccountKind,
+    Action,
+    Channel,
+    Environment,
+    Kind,
+    Mode,
+    RevocationReason,
+    Role,
+    Via,
+)
 
 DIRECTORY = Path(__file__).parent
 ORGANISATION = UUID("0197a000-0000-7000-8000-000000000001")
@@ -93,6 +107,17 @@ SAMPLES: tuple[Event, ...] = (
     OperatorRolesChanged(CONTEXT, (Role.AUDITOR, Role.VIEWER), production=False),
     OperatorTokenRotated(CONTEXT, SECRET, LATER),
     OperatorRemoved(CONTEXT),
+    AccountOpened(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        kind=AccountKind.SUB,
+        parent_id=UUID("0197a000-0000-7000-8000-000000000007"),
+        name="Zoë & Söhne",
+        reference="C-10017",
+        opened_on=date(2023, 6, 5),
+    ),
+    AccountDescribed(CONTEXT, "Zoë & Töchter", "C-10018"),
+    AccountClosed(CONTEXT),
     ApplicationRegistered(
         CONTEXT,
         organisation_id=ORGANISATION,
@@ -124,10 +149,11 @@ SAMPLES: tuple[Event, ...] = (
         expires_at=LATER,
         supersedes=UUID("0197a000-0000-7000-8000-000000000006"),
         imported_from="vault",
+        channel_slot=3,
     ),
     CredentialScopesFixed(CONTEXT, ("customer:edit", "customer:view"), 1),
     CredentialWhitelisted(CONTEXT, ("192.0.2.0/24", "2001:db8::/32")),
-    CredentialRotated(CONTEXT, SECRET, PASSWORD_HASH, LATER),
+    CredentialRotated(CONTEXT, SECRET, PASSWORD_HASH, LATER, "ada.k"),
     CredentialOverlapEnded(CONTEXT, 1),
     CredentialRevoked(CONTEXT, RevocationReason.COMPROMISED, LATER),
     CredentialSuspended(CONTEXT),

@@ -92,6 +92,8 @@ def test_another_organisations_credentials_are_not_there(services: Services, org
 def test_a_filter_finds_its_value_alone(
     services: Services, organisation: UUID, filter_name: str, value: object, changes: dict[str, Any]
 ) -> None:
+    for number in (1, 9):
+        given.an_account(services, organisation, account_id=UUID(int=number))
     make(services, organisation, "other", account_id=UUID(int=9), application_id=UUID(int=9))
     make(services, organisation, "asked for", **changes)
     catch_up(services)

@@ -173,6 +173,38 @@ def test_the_token_is_shown_once_and_nothing_acknowledged_is_gone_after_kill_9(i
     assert installation.ask("POST", "/v1/verify", gateway, {"secret": secret})[1]["code"] == "REVOKED"
 
 
+def test_what_hangs_on_a_closed_account_is_revoked_by_the_next_server_where_one_was_killed(
+    installation: Installation,
+) -> None:
+    server = installation.serve(KEYLEDGER_PROJECTOR="no")  # which does not sweep either: as if killed before it could
+    installation.await_url()
+    token = the_token(installation)
+    _, organisation = installation.ask("POST", "/v1/organisations", token, {"name": "Acme"})
+    accounts = f"/v1/organisations/{organisation['id']}/accounts"
+    old = {"kind": "master", "name": "Acme", "opened_on": "2020-01-01"}
+    _, account = installation.ask("POST", accounts, token, old)
+    status, _ = installation.ask("POST", f"{accounts}/{account['id']}/close", token, {"reason": "contract ended"})
+    assert status == 200
+
+    server.kill()
+    server.wait(STOP_SECONDS_MAX)
+    installation.serve()
+    installation.await_url()
+
+    deadline = time.monotonic() + 20
+    for login in account["credentials"]:
+        path = f"/v1/organisations/{organisation['id']}/credentials/{login['id']}"
+        while installation.ask("GET", path, token)[1]["status"] != "revoked":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        last = installation.ask("GET", f"{path}/events", token)[1]["data"][-1]
+        assert (last["topic"], last["via"], last["reason"]) == (
+            "credential.revoked",
+            "system",
+            "account closed: contract ended",
+        )
+
+
 def test_the_logs_of_a_whole_run_hold_no_secret_and_are_json(installation: Installation) -> None:
     installation.serve(KEYLEDGER_LOG_LEVEL="DEBUG")
     installation.await_url()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ledger import application, catalogue, commands, credential, errors, events, operator, organisation
+from ledger import account, application, catalogue, commands, credential, errors, events, operator, organisation
 from ledger.commands import Command
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, Event, Recorded
-from ledger.service import APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
+from ledger.service import ACCOUNT, APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
 from ledger.store.codec import topic_of
 from tests.golden import AGGREGATE, DIRECTORY, SAMPLES, files_of, topic_in
 from tests.golden import ORGANISATION as TENANT
@@ -22,6 +22,7 @@ BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "organisation": (ORGANISATION, events.OrganisationRegistered),
     "catalogue": (CATALOGUE, events.CatalogueChanged),
     "operator": (OPERATOR, events.OperatorEnrolled),
+    "account": (ACCOUNT, events.AccountOpened),
     "application": (APPLICATION, events.ApplicationRegistered),
     "credential": (CREDENTIAL, events.CredentialCreated),
 }
@@ -152,6 +153,7 @@ STATES = (
     organisation.Organisation,
     catalogue.OrganisationCatalogue,
     operator.Operator,
+    account.Account,
     application.Application,
     credential.Credential,
 )

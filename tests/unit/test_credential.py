@@ -38,7 +38,7 @@ from ledger.values import (
     RevocationReason,
     Status,
 )
-from tests.unit.deciding import AGGREGATE, DAY, HOUR, NOW, START, at, digest, given, password, recorded
+from tests.unit.deciding import AGGREGATE, DAY, HOUR, NOW, ORGANISATION, START, at, digest, given, password, recorded
 from tests.unit.histories import (
     OFFICE,
     PASSWORD_HASH,
@@ -192,6 +192,26 @@ def test_only_a_channel_login_may_rotate_to_a_chosen_secret() -> None:
     chosen = rotate(secret=password(), password_hash=PASSWORD_HASH)
     given(created()).when(chosen).refuses(errors.InvalidValue, "contradiction", field="secret")
     given(login_created()).when(chosen).then(CredentialRotated(at(NOW), password(2), PASSWORD_HASH, NOW))
+
+
+def test_a_channel_login_may_take_another_login_with_another_secret() -> None:
+    [event] = given(login_created()).when(rotate(login=Login("ada.k"))).decide()
+    assert event == CredentialRotated(at(NOW), replace(digest(), version=2), "", NOW, "ada.k")
+    assert after(login_created(), event).public_id == "ada.k"
+    assert after(login_created(), rotated()).public_id == "Ada.L"
+
+
+def test_the_login_it_has_is_no_other_one() -> None:
+    [event] = given(login_created()).when(rotate(login=Login("Ada.L"), overlap=HOUR)).decide()
+    assert isinstance(event, CredentialRotated)
+    assert event.login == ""
+
+
+def test_another_login_takes_effect_at_once_and_is_for_channel_logins() -> None:
+    given(login_created()).when(rotate(login=Login("ada.k"), overlap=HOUR)).refuses(
+        errors.InvalidValue, "contradiction", field="login"
+    )
+    given(created()).when(rotate(login=Login("ada.k"))).refuses(errors.InvalidValue, "contradiction", field="login")
 
 
 def test_an_expired_credential_is_not_rotated_back_to_life() -> None:
@@ -398,21 +418,33 @@ def test_what_is_not_personal_outlives_the_erasure() -> None:
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
+def claims(*history: Event) -> list[tuple[str, str]]:
+    """What the last of these events claims."""
+    return claims_of(after(*history), history[-1])
+
+
 def test_a_login_is_claimed_on_its_channel_whatever_its_letter_case() -> None:
-    assert claims_of(login_created()) == [("login", "ftp/ada.l")]
-    assert claims_of(login_created(login="ADA.L")) == claims_of(login_created())
-    assert claims_of(login_created(channel=Channel.EMAIL)) != claims_of(login_created())
+    assert claims(login_created()) == [("login", "ftp/ada.l")]
+    assert claims(login_created(login="ADA.L")) == claims(login_created())
+    assert claims(login_created(channel=Channel.EMAIL)) != claims(login_created())
+    assert claims(login_created(), CredentialRotated(at(NOW), digest(2), "", NOW, "Ada.K")) == [("login", "ftp/ada.k")]
 
 
 def test_an_imported_public_identifier_is_claimed_and_a_generated_one_need_not_be() -> None:
-    assert claims_of(created(imported_from="vault")) == [("public_id", "ak_live_1")]
-    assert claims_of(created()) == []
+    assert claims(created(imported_from="vault")) == [("public_id", "ak_live_1")]
+    assert claims(created()) == []
+
+
+def test_a_place_for_keys_of_an_account_on_a_channel_is_claimed() -> None:
+    placed = login_created(account_id=ORGANISATION, channel_slot=2)
+    assert claims(placed) == [("login", "ftp/ada.l"), ("channel_slot", f"{ORGANISATION}/ftp/2")]
+    assert after(placed).channel_slot == 2
 
 
 def test_names_are_held_until_erasure() -> None:
     history = [created(), scopes_fixed(), rotated(), suspended(), resumed(), revoked(), erased()]
     assert [releases_claims(event) for event in history] == [False] * 6 + [True]
-    assert all(claims_of(event) == [] for event in history[1:])
+    assert all(claims(*history[:number]) == [] for number in range(2, len(history) + 1))
 
 
 # --- folding ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ledger.errors import LedgerError
 from ledger.events import Event, Recorded
 from ledger.secret_versions import live
 from ledger.service import CREDENTIAL, ROUTES, fold
-from ledger.values import EmailAddress, Label, Network, RevocationReason, Status
+from ledger.values import EmailAddress, Label, Login, Network, RevocationReason, Status
 from tests.unit import histories
 from tests.unit.deciding import AGGREGATE, HOUR, ORGANISATION, START, at, password
 from tests.unit.histories import OFFICE, PASSWORD_HASH, SCOPES
@@ -45,6 +45,7 @@ def next_command(when: datetime) -> st.SearchStrategy[Command]:
         spans.map(
             lambda overlap: histories.rotate(when, overlap=overlap, secret=password(), password_hash=PASSWORD_HASH)
         ),
+        st.sampled_from(["ada.k", "Ada.L"]).map(lambda login: histories.rotate(when, login=Login(login))),
         st.just(histories.end_overlap(when)),
         st.builds(
             lambda reason, ahead: histories.revoke(None if not ahead else when + ahead, reason, when), reasons, spans

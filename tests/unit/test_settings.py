@@ -1,13 +1,15 @@
 """The settings: every variable is read, bounded and named when it is wrong."""
 
 from dataclasses import fields
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger.settings import PREFIX, Settings, SettingsError, from_environment
+from ledger.settings import PREFIX, ChannelKeys, Settings, SettingsError, from_environment
+from ledger.values import Channel
 
 # For every setting: a text that is read, what it reads as, and texts that are refused.
 READ: dict[str, tuple[str, Any, list[str]]] = {
@@ -31,6 +33,13 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
     "projection_lag_max": ("86400", 86_400.0, ["0", "86401"]),
     "usage_flush": ("0.1", 0.1, ["0", "3601"]),
     "rotation_days": ("30", 30, ["0", "3661"]),
+    "channel_defaults_before": ("2024-02-29", date(2024, 2, 29), ["2023-02-29", "6 June 2023", ""]),
+    "default_channels": ("email, ftp,email", (Channel.EMAIL, Channel.FTP), ["fax", "ftp;http"]),
+    "channel_keys_max": (
+        "ftp=2, rest=100,email=0",
+        ChannelKeys(ftp=2, rest=100, email=0),
+        ["", "ftp", "fax=1", "ftp=-1", "rest=101", "ftp=many", "ftp=1,ftp=2", "ftp=1;rest=2"],
+    ),
     "body_bytes_max": ("1024", 1_024, ["1023", "10485761"]),
     "trusted_proxies": (
         " 10.0.0.0/8, ::1 ,",

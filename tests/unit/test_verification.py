@@ -100,6 +100,8 @@ PRECEDENCE: list[tuple[Code, dict[str, Any], dict[str, Any]]] = [
     (Code.API_NOT_CONNECTED, {}, {"api": "billing"}),
 ]
 
+CONNECTED = {"customers": ["customer:edit", "customer:view"], "orders": ["order:view"], "billing": ["invoice:view"]}
+
 
 def test_a_credential_that_is_good_in_every_respect_is_valid_and_named() -> None:
     verdict = decide(question(), [candidate()])
@@ -125,6 +127,60 @@ def test_of_several_codes_that_apply_the_most_final_is_said(first: int) -> None:
 
 def test_every_code_is_told_by_some_case_here() -> None:
     assert {code for code, _, _ in PRECEDENCE} | {Code.VALID, Code.NOT_FOUND, Code.MALFORMED} == set(Code)
+
+
+# --- what it hangs on, and what is still offered ---------------------------------------------------------------------
+
+
+def test_what_hangs_on_something_that_ended_is_refused_as_revoked() -> None:
+    assert decide(question(), [candidate(ended=True, suspended_at=NOW)]).code is Code.REVOKED
+
+
+def test_a_scope_that_the_catalogue_retired_is_not_granted_any_more() -> None:
+    retired = candidate(retired=["customer:edit", "order:edit"])
+    assert decide(question(), [retired]).scopes == ["customer:view"]
+    assert decide(question(scopes=["customer:view"]), [retired]).code is Code.VALID
+    assert decide(question(scopes=["customer:edit"]), [retired]).code is Code.INSUFFICIENT_SCOPE
+
+
+@pytest.mark.parametrize(
+    ("connected", "granted"),
+    [
+        (None, ["customer:edit", "customer:view"]),
+        ({}, []),
+        ({"orders": ["order:view"]}, []),
+        ({"orders": ["customer:view", "order:view"]}, ["customer:view"]),
+        ({"one": ["customer:view"], "two": ["customer:edit"]}, ["customer:edit", "customer:view"]),
+    ],
+)
+def test_an_applications_apis_are_the_ceiling_of_its_credentials(
+    connected: dict[str, list[str]] | None, granted: list[str]
+) -> None:
+    below = candidate(connected=connected)
+    assert decide(question(), [below]).scopes == granted
+    for scope in ("customer:edit", "customer:view"):
+        expected = Code.VALID if scope in granted else Code.INSUFFICIENT_SCOPE
+        assert decide(question(scopes=[scope]), [below]).code is expected
+
+
+@pytest.mark.parametrize(
+    ("api", "scopes", "code"),
+    [
+        ("customers", [], Code.VALID),
+        ("customers", ["customer:view"], Code.VALID),
+        ("orders", [], Code.INSUFFICIENT_SCOPE),  # it is connected, and this credential has nothing to do there
+        ("billing", ["customer:view"], Code.INSUFFICIENT_SCOPE),
+        ("shipping", [], Code.API_NOT_CONNECTED),
+        ("shipping", ["order:view"], Code.INSUFFICIENT_SCOPE),
+    ],
+)
+def test_through_one_api_goes_what_that_api_is_for(api: str, scopes: list[str], code: Code) -> None:
+    assert decide(question(api=api, scopes=scopes), [candidate(connected=CONNECTED)]).code is code
+
+
+def test_a_retired_scope_is_granted_through_no_api() -> None:
+    left = candidate(connected=CONNECTED, retired=["customer:edit"])
+    assert decide(question(), [left]).scopes == ["customer:view"]
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
