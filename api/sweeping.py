@@ -1,8 +1,9 @@
 """Sweeping: writing into the history of each thing what the end of another one meant for it.
 
-Closing an account is one event, and in effect at once: whoever verifies looks at the account too. The credentials that
-hang on it are then revoked one by one in the background, each by a command of its own, so that each history tells its
-own end. A sweep looks for what is left, whatever was done before: it goes on after a crash, and two at once do no harm.
+Closing an account or archiving an application is one event, and in effect at once: whoever verifies looks at these too.
+The credentials that hang on it are then revoked one by one in the background, each by a command of its own, so that
+each history tells its own end. A sweep looks for what is left, whatever was done before: it goes on after a crash, and
+two at once do no harm.
 """
 
 import logging
@@ -13,15 +14,16 @@ from typing import Any
 
 import psycopg
 
-from api.archiving import sweep_archived_applications
 from api.wiring import Services
 from ledger.account import reason_of_closing
+from ledger.application import reason_of_archiving
 from ledger.commands import CloseAccount, Command, RevokeCredential
 from ledger.errors import NotAllowedNow, StoreUnavailable
 from ledger.events import Context
 from ledger.store.datastore import UNAVAILABLE
 from ledger.values import RevocationReason, Via
 from projections.account_status import LeftOpen, list_credentials_left_open, list_subs_left_open
+from projections.application_status import list_credentials_of_archived
 from projections.runner import advisory_key
 
 BATCH = 500  # a second or two of commands, which is how long stopping may have to wait
@@ -47,6 +49,30 @@ def sweep_closed_accounts(services: Services) -> int:
         for left in list_credentials_left_open(services.store, BATCH)
     ]
     return sum(_handled(services, command) for command in (*subs, *credentials))
+
+
+def sweep_archived_applications(services: Services) -> int:
+    """Revoke the credentials of archived applications, at most a batch, and return how many were revoked.
+
+    What is recorded is done in the name of who archived the application, by the system.
+    """
+    return sum(
+        _handled(
+            services,
+            RevokeCredential(
+                context=Context(
+                    at=datetime.now(UTC),
+                    actor=row["archived_by"],
+                    via=Via.SYSTEM,
+                    request_id=row["archived_request_id"],
+                    reason=reason_of_archiving(row["archived_reason"]),
+                ),
+                credential_id=row["credential_id"],
+                revocation_reason=RevocationReason.NO_LONGER_USED,
+            ),
+        )
+        for row in list_credentials_of_archived(services.store, BATCH)
+    )
 
 
 def _context(left: LeftOpen) -> Context:

@@ -16,6 +16,7 @@ from ledger.events import (
     Event,
     Recorded,
 )
+from ledger.values import REASON_CHARS_MAX, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,12 @@ def archive_application(state: Application, command: ArchiveApplication) -> list
     """No more credentials, and no more access for those there are."""
     _refuse_archived(state)
     return [ApplicationArchived(command.context)]
+
+
+def reason_of_archiving(archived_reason: str) -> Reason:
+    """What the histories of an archived application's credentials say: why that was archived, cut where too long."""
+    told = f"application archived: {archived_reason}" if archived_reason else "application archived"
+    return Reason(told[:REASON_CHARS_MAX])
 
 
 def _refuse_archived(state: Application) -> None:

@@ -147,25 +147,25 @@ def find_grounds(store: LedgerDatastore, organisation_id: UUID, application_id: 
     return found
 
 
-# As in the index on credential_status, which these look-ups go by.
-_IN_FORCE = "coalesce(c.revoked_at, 'infinity') > now()"
-
-
 def has_live_credentials(store: LedgerDatastore, application_id: UUID) -> bool:
     """Whether the application has a credential for live data that is not revoked."""
     found = store.row(
-        "SELECT EXISTS (SELECT FROM credential_status c "  # noqa: S608
-        f"WHERE c.application_id = %s AND c.mode = 'live' AND {_IN_FORCE}) AS found",
+        "SELECT EXISTS (SELECT FROM credential_status c WHERE c.application_id = %s AND c.mode = 'live' "
+        "AND coalesce(c.revoked_at, 'infinity'::timestamptz) > now()) AS found",
         (application_id,),
     )
     return bool(found and found["found"])
 
 
-def credentials_of_archived(store: LedgerDatastore, limit: int) -> list[dict[str, Any]]:
-    """Credentials of archived applications that are not revoked yet: `credential_id`, and how the application ended."""
+def list_credentials_of_archived(store: LedgerDatastore, limit: int) -> list[dict[str, Any]]:
+    """Credentials of archived applications that are not revoked themselves yet, with how the application ended."""
     return store.rows(
-        "SELECT c.credential_id, a.archived_by, a.archived_reason, a.archived_request_id "  # noqa: S608
-        "FROM application_status a JOIN credential_status c USING (application_id) "
-        f"WHERE a.archived_at IS NOT NULL AND {_IN_FORCE} LIMIT %s",
+        "SELECT c.credential_id, a.archived_by, a.archived_reason, a.archived_request_id FROM application_status a "
+        # One look at an index for each archived one: OFFSET 0 keeps the planner from reading all credentials instead.
+        "CROSS JOIN LATERAL (SELECT credential_id, changed_at, revoked_at FROM credential_status s "
+        "WHERE s.application_id = a.application_id AND coalesce(s.revoked_at, 'infinity'::timestamptz) > now() "
+        # By our clock it is not revoked yet; by that of whoever revoked it, it may be.
+        "OFFSET 0) c WHERE a.archived_at IS NOT NULL "
+        "AND coalesce(c.revoked_at, 'infinity'::timestamptz) > c.changed_at LIMIT %s",
         (limit,),
     )

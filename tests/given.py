@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
+    ArchiveApplication,
     CloseAccount,
     CreateCredential,
     EnrolOperator,
@@ -77,6 +78,11 @@ def an_application(services: Services, organisation_id: UUID, *apis: str) -> UUI
         apis=api_names(apis),
     )
     return services.ledger.handle(command).id
+
+
+def archiving(application_id: UUID) -> ArchiveApplication:
+    """The command that archives it."""
+    return ArchiveApplication(context=context(), application_id=application_id)
 
 
 def an_operator(

@@ -158,7 +158,9 @@ def test_the_present_as_of_now_is_the_present(administrator: SignedIn, services:
     receipt, _ = given.a_credential(services, organisation)
     base = path(organisation, receipt.id)
 
-    assert administrator("GET", base, query_string={"version": 2}).json == administrator("GET", base).json
+    present = administrator("GET", base).json
+    del present["effective_scopes"]  # of this moment alone: catalogues and applications may have changed since the past
+    assert administrator("GET", base, query_string={"version": 2}).json == present
 
 
 def test_the_id_of_another_kind_of_thing_has_no_history_as_a_credential(
