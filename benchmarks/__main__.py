@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from api.wiring import open_services
-from benchmarks import append, replaying, serving
+from benchmarks import append, listing, replaying, serving
 from benchmarks.given import organisation, some_keys, some_lives
 from benchmarks.report import write_report
 from ledger.settings import Settings
@@ -34,7 +34,10 @@ def main() -> None:
     """Measure, and write down what was measured with what."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="seconds, for trying; writes nothing")
-    parser.add_argument("--only", choices=["append", "serving", "replaying"], help="one comparison; writes nothing")
+    parser.add_argument(
+        "--only", choices=["append", "serving", "replaying", "listing"], help="one comparison; writes nothing"
+    )
+    parser.add_argument("--large", type=int, default=1_000_000, help="credentials of the large ledger in listing")
     options = parser.parse_args()
     keys, seconds, rounds = (2_000, 1.0, 1) if options.quick else (100_000, 5.0, 3)
     directory = Path(tempfile.mkdtemp(prefix="keyledger-bench-"))
@@ -57,6 +60,9 @@ def main() -> None:
                 with open_services(of_its_own, server.conninfo) as services:
                     fill(services, organisation(services), count)
                     found[name] = replaying.measure(services, rounds=rounds)
+        if options.only in (None, "listing"):
+            large = 20_000 if options.quick else options.large
+            found["listing"] = listing.measure(server.conninfo, settings, small=1_000, large=large, rounds=rounds)
     print(json.dumps(found, indent=2))
     if not options.quick and options.only is None:
         RESULTS.mkdir(exist_ok=True)
