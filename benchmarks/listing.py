@@ -103,6 +103,7 @@ def measure(conninfo: str, settings: Settings, *, small: int, large: int, rounds
             size: _filled(stack, conninfo, replace(settings, schema=f"bench_list_{size}"), size, now)
             for size in (small, large)
         }
+        compare = partial(_compare, subjects[small], subjects[large], rounds)
         found: dict[str, Any] = {}
         for name, filters in filters_at(now).items():
             rows = max(1, subjects[small].page(filters))
@@ -141,7 +142,7 @@ def _filled(stack: ExitStack, conninfo: str, settings: Settings, size: int, now:
 
 
 def _compare(
-    small: Subject, large: Subject, ask: Callable[[Subject], Any], times: int, rounds: int
+    small: Subject, large: Subject, rounds: int, ask: Callable[[Subject], Any], times: int
 ) -> dict[str, float]:
     turns: dict[str, list[float]] = {"small": [], "large": []}
     for subject in (small, large):
