@@ -65,6 +65,11 @@ def account(row: Row) -> Document:
     }
 
 
+def active_channel(row: Row) -> Document:
+    """A credential that is good, as its account's list of channels has it."""
+    return {name: row[name] for name in ("channel", "credential_id", "kind", "public_id", "mode")}
+
+
 def application(row: Row) -> Document:
     """An application as it reads."""
     return {
@@ -81,11 +86,6 @@ def application(row: Row) -> Document:
         "created_at": row["created_at"],
         "version": row["version"],
     }
-
-
-def active_channel(row: Row) -> Document:
-    """A credential that is good, as its account's list of channels has it."""
-    return {name: row[name] for name in ("channel", "credential_id", "kind", "public_id", "mode")}
 
 
 def connected_apis(apis: Iterable[str], catalogue: Catalogue) -> list[Document]:

@@ -1,4 +1,4 @@
-"""History: what happened to a credential or any other thing, and everything that happened in an organisation."""
+"""History: what happened to a credential, an account or an application, and everything in an organisation."""
 
 from dataclasses import asdict
 from typing import Any

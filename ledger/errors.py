@@ -10,7 +10,8 @@
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
     │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
-    │   ├── AccountClosed, ChannelKeyExists, ApplicationArchived
+    │   ├── AccountClosed, ChannelKeyExists
+    │   ├── ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── RebuildRunning

@@ -234,7 +234,7 @@ class Ledger:
             raise CommandInFlight("a command with this Idempotency-Key was recorded just now") from None
 
     def _check_tenant(self, command: Command, decided: Mapping[UUID, State]) -> None:
-        """What belongs to an organisation finds that it exists. Organisations never cease to."""
+        """What belongs to an organisation needs one that exists. Organisations never cease to."""
         if not isinstance(command, _OF_A_TENANT) or command.organisation_id is None:
             return
         if command.organisation_id not in self._organisations and command.organisation_id not in decided:
@@ -253,10 +253,8 @@ class Ledger:
                 parent = self._open_account(parent_id, command.organisation_id, "parent_id", decided)
                 if parent.kind is not AccountKind.MASTER:
                     raise InvalidValue("parent_id", "is not a master account", "contradiction")
-            case (
-                CreateCredential(account_id=UUID() as account_id) | RegisterApplication(account_id=UUID() as account_id)
-            ):
-                found = self._open_account(account_id, command.organisation_id, "account_id", decided)
+            case CreateCredential() | RegisterApplication() if command.account_id is not None:
+                found = self._open_account(command.account_id, command.organisation_id, "account_id", decided)
                 if found.parent_id is not None:
                     self._open_account(found.parent_id, command.organisation_id, "account_id", decided)
 

@@ -159,14 +159,26 @@ def find_credential(store: LedgerDatastore, organisation_id: UUID, credential_id
 _CANDIDATE = (
     "c.credential_id, c.organisation_id, c.account_id, c.application_id, c.kind, c.public_id, c.mode, c.environment, "
     "c.channel, c.scopes, c.allowlist, c.expires_at, c.suspended_at, c.revoked_at, s.version AS secret_version, "
-    "s.algorithm, s.digest, s.password_hash, s.expires_at AS secret_expires_at, c.changed_at"
+    "s.algorithm, s.digest, s.password_hash, s.expires_at AS secret_expires_at, c.changed_at, "
+    "a.closed_at IS NOT NULL OR m.closed_at IS NOT NULL OR p.archived_at IS NOT NULL AS ended, "
+    "coalesce(k.retired, '{{}}') AS retired, "
+    "CASE WHEN c.application_id IS NOT NULL THEN coalesce((SELECT jsonb_object_agg(api.key, api.value) "
+    "FROM jsonb_each(k.apis) api WHERE api.key = ANY(p.apis)), '{{}}') END AS connected"
+)
+# What it hangs on, and what its organisation offers: read along, so that closing, archiving, narrowing and retiring act
+# at once on everything below.
+_BELOW = (
+    "LEFT JOIN account_status a ON a.account_id = c.account_id "
+    "LEFT JOIN account_status m ON m.account_id = a.parent_id "
+    "LEFT JOIN application_status p ON p.application_id = c.application_id "
+    "LEFT JOIN catalogue_status k ON k.organisation_id = c.organisation_id"
 )
 _BY_DIGEST = (
-    f"SELECT {_CANDIDATE} FROM credential_secret s JOIN credential_status c USING (credential_id) "  # noqa: S608
+    f"SELECT {_CANDIDATE} FROM credential_secret s JOIN credential_status c USING (credential_id) {_BELOW} "  # noqa: S608
     "WHERE s.digest IN ({digests}) AND s.digest <> ''"
 )
 _BY_LOGIN = (
-    f"SELECT {_CANDIDATE} FROM credential_status c JOIN credential_secret s USING (credential_id) "  # noqa: S608
+    f"SELECT {_CANDIDATE} FROM credential_status c JOIN credential_secret s USING (credential_id) {_BELOW} "  # noqa: S608
     "WHERE c.kind = 'channel_login' AND c.public_id <> '' AND c.channel = {channel} "
     "AND lower(c.public_id) = lower({login}) "
     "AND s.algorithm = 'argon2id' AND (s.expires_at IS NULL OR s.expires_at > now()) "

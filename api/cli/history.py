@@ -78,8 +78,8 @@ def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
         found = session.services.log.history(aggregate_id)
         recorded = _until(found.recorded, as_of)
         if not recorded:
-            what = "credential, application, account, operator or organisation"
-            raise NotFound(what + (" at that time" if as_of else ""))
+            known = "credential, application, account, operator or organisation"
+            raise NotFound(known + (" at that time" if as_of else ""))
         kind = recorded[0].event.TOPIC.partition(".")[0]
         state: State | None = fold(_AGGREGATES[kind], recorded) if as_of else None
         if json:
@@ -114,11 +114,11 @@ def _document(
             return document | {"as_of": as_of, "state": session.document(row, as_of or state.created_at)}
         case Application():
             return document | {"as_of": as_of, "state": documents.application(application_status.status_row(state))}
-        case Account():
-            return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case OrganisationCatalogue():
             read = documents.catalogue(state.organisation_id, state.catalogue)
             return document | {"as_of": as_of, "state": read}
+        case Account():
+            return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case Operator():
             return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
         case Organisation():

@@ -90,10 +90,9 @@ def test_every_answer_is_a_documented_one(
     def check(case: Case[Any]) -> None:
         credential, _ = a_credential(services, organisation, mode=Mode.TEST)
         operator, _ = an_operator(services, Role.VIEWER, organisation_id=organisation)
-        account = an_account(services, organisation)
         known = {
             "organisation_id": organisation,
-            "account_id": account,
+            "account_id": an_account(services, organisation),
             "application_id": an_application(services, organisation),
             "credential_id": credential.id,
             "operator_id": operator,
