@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import orjson
 from flask import Flask
 
-from api import outgoing
+from api import granting, outgoing
 from api.wiring import Services
 from projections.credential_status import find_credential
 from tests.cli.conftest import CommandLine, CreateCredential
@@ -40,7 +40,8 @@ def test_what_json_shows_of_a_credential_is_what_the_api_shows(
     app = Flask(__name__)
     app.extensions["keyledger"] = services
     with app.test_request_context():
-        by_the_api = orjson.loads(outgoing.to_json(outgoing.credential(row)))
+        effective = granting.effective_scopes(services, row)
+        by_the_api = orjson.loads(outgoing.to_json(outgoing.credential(row) | {"effective_scopes": effective}))
     assert shown == by_the_api
     assert {**shown, "secret": created["secret"]} == created
 

@@ -68,7 +68,7 @@ def test_as_of_a_time_gives_what_had_happened_and_the_state_it_gave(
     too_early = keyledger("history", created["id"], "--as-of", "2001-01-01T00:00:00Z")
     assert (too_early.exit_code, too_early.err) == (
         4,
-        "error: no such credential, account, operator or organisation at that time\n",
+        "error: no such credential, application, account, operator or organisation at that time\n",
     )
 
 
