@@ -50,7 +50,7 @@ from ledger.errors import (
 )
 from ledger.events import CredentialErased, Event, Recorded
 from ledger.store.keys import DataKey, WrappedKey
-from ledger.store.log import EventLog
+from ledger.store.log import EventLog, History
 from ledger.store.recorder import Append, Claim, IdempotencyEntry, InlineTable, Row
 from ledger.values import AccountKind
 
@@ -184,17 +184,13 @@ class Ledger:
         return receipt
 
     def handle_all(self, commands: Sequence[Command], idempotency: Idempotency | None = None) -> Sequence[Receipt]:
-        """The same for several commands, each on an aggregate of its own: all are recorded in one commit, or none.
+        """The same for several commands: all are recorded in one commit, or none.
 
-        Each is checked against what those before it leave.
+        Each is decided on, and checked against, what those before it leave.
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                decisions, states = list[Decision](), dict[UUID, State]()
-                for command in commands:
-                    decision = self._decide(command, states)
-                    decisions.append(decision)
-                    states[decision.state.id] = decision.state
+                decisions = self._decide_all(commands)
             except LedgerError:
                 self._refuse_repetition(idempotency)
                 raise
@@ -219,10 +215,7 @@ class Ledger:
         return state
 
     def _fold(self, aggregate: Aggregate, aggregate_id: UUID) -> tuple[State, DataKey | None]:
-        history = self.log.history(aggregate_id)
-        if history.recorded and not history.recorded[0].event.TOPIC.startswith(f"{aggregate.name}."):
-            return None, None  # the id of another kind of thing
-        return fold(aggregate, history.recorded), history.data_key
+        return _folded(aggregate, self.log.history(aggregate_id))
 
     def _refuse_repetition(self, idempotency: Idempotency | None) -> None:
         """A command that was recorded a moment ago under the same key is what forbids its repetition: say that, and not
@@ -268,14 +261,42 @@ class Ledger:
             raise InvalidValue(field, "is closed, or its master account is", "account_closed")
         return found
 
-    def _decide(self, command: Command, decided: Mapping[UUID, State]) -> Decision:
-        """What a command changes, given what those before it in the same commit leave."""
+    def _decide_all(self, commands: Sequence[Command]) -> list[Decision]:
+        known = self._read(commands) if len(commands) > 1 else {}
+        decisions, decided = list[Decision](), dict[UUID, State]()
+        for command in commands:
+            decision = self._decide(command, known, decided)
+            decisions.append(decision)
+            decided[decision.state.id] = decision.state
+            known[decision.state.id] = decision.state, decision.data_key
+        return decisions
+
+    def _read(self, commands: Sequence[Command]) -> dict[UUID, tuple[State, DataKey | None]]:
+        """What the commands are about, read in one look; without what they begin and what there is not."""
+        found: dict[UUID, tuple[State, DataKey | None]] = {}
+        about = {}
+        for command in commands:
+            aggregate, _, begins = ROUTES[type(command)]
+            if not begins:
+                about[getattr(command, aggregate.id_field)] = aggregate
+        for aggregate_id, history in self.log.histories_with_keys(list(about)).items():
+            found[aggregate_id] = _folded(about[aggregate_id], history)
+        return found
+
+    def _decide(
+        self, command: Command, known: Mapping[UUID, tuple[State, DataKey | None]], decided: Mapping[UUID, State]
+    ) -> Decision:
+        """What a command changes. `known` is what was read or decided of aggregates, `decided` are the states that
+        commands before it in the same commit leave.
+        """
         aggregate, decide, begins = ROUTES[type(command)]
         aggregate_id: UUID = getattr(command, aggregate.id_field)
         self._check_tenant(command, decided)
         self._check_account(command, decided)
-        # A new aggregate's id is fresh: looking for its history would find nothing.
-        state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
+        if aggregate_id in known:
+            state, data_key = known[aggregate_id]
+        else:  # a new aggregate's id is fresh: looking for its history would find nothing
+            state, data_key = (None, None) if begins else self._fold(aggregate, aggregate_id)
         if state is None and not (begins or aggregate.always_there):
             raise NotFound(aggregate.name)
         version = 0 if state is None else state.version
@@ -333,6 +354,13 @@ def _claims(decision: Decision) -> list[Claim]:
         for event in decision.events
         for claim, name in credential.claims_of(decision.state, event)
     ]
+
+
+def _folded(aggregate: Aggregate, history: History) -> tuple[State, DataKey | None]:
+    """The state and the data key of an aggregate; nothing for the id of another kind of thing."""
+    if history.recorded and not history.recorded[0].event.TOPIC.startswith(f"{aggregate.name}."):
+        return None, None
+    return fold(aggregate, history.recorded), history.data_key
 
 
 def fold(aggregate: Aggregate, recorded: Sequence[Recorded]) -> State:

@@ -114,11 +114,11 @@ def _document(
             return document | {"as_of": as_of, "state": session.document(row, as_of or state.created_at)}
         case Application():
             return document | {"as_of": as_of, "state": documents.application(application_status.status_row(state))}
+        case Account():
+            return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case OrganisationCatalogue():
             read = documents.catalogue(state.organisation_id, state.catalogue)
             return document | {"as_of": as_of, "state": read}
-        case Account():
-            return document | {"as_of": as_of, "state": documents.account(account_status.status_row(state))}
         case Operator():
             return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
         case Organisation():

@@ -73,27 +73,12 @@ def fill(
     events = done = 0
     commands = _commands(services, organisation_id, count, now, draw, usage)
     while chunk := list(islice(commands, COMMIT_COMMANDS)):
-        for batch in _of_distinct_credentials(chunk):
-            events += sum(len(receipt.recorded) for receipt in services.ledger.handle_all(batch))
+        events += sum(len(receipt.recorded) for receipt in services.ledger.handle_all(chunk))
         usage.flush()
         done += sum(isinstance(command, CreateCredential) for command in chunk)
         if progress is not None:
             progress(done, count)
     return Filled(done, events)
-
-
-def _of_distinct_credentials(commands: list[Command]) -> Iterator[list[Command]]:
-    """The commands in order, in as few commits as can be: one holds at most one command for a credential."""
-    batch: list[Command] = []
-    about: set[UUID] = set()
-    for command in commands:
-        credential_id: UUID = command.credential_id  # type: ignore[attr-defined]  # all of these have one
-        if credential_id in about:
-            yield batch
-            batch, about = [], set()
-        batch.append(command)
-        about.add(credential_id)
-    yield batch
 
 
 def _commands(

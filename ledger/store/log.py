@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Self
 from uuid import UUID
 
@@ -102,6 +104,25 @@ class EventLog:
             return History([], None)
         data_key = self._unwrapped(aggregate_id, rows[0][6], rows[0][7])
         return History([unseal(_recorded(row), data_key) for row in rows], data_key)
+
+    def histories_with_keys(self, aggregate_ids: Sequence[UUID]) -> dict[UUID, History]:
+        """What `history` gives of several aggregates, in one look; without those that there are not."""
+        if not aggregate_ids:
+            return {}
+        with self.datastore.cursor_of_tuples() as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_WITH_KEY} "
+                "WHERE e.originator_id = ANY(%s) ORDER BY e.originator_id, e.originator_version",
+                (list(aggregate_ids),),
+                binary=True,
+            )
+            rows = curs.fetchall()
+        found: dict[UUID, History] = {}
+        for aggregate_id, of_one in groupby(rows, itemgetter(0)):
+            events = list(of_one)
+            data_key = self._unwrapped(aggregate_id, events[0][6], events[0][7])
+            found[aggregate_id] = History([unseal(_recorded(row), data_key) for row in events], data_key)
+        return found
 
     def head(self) -> int:
         """The position of the newest event; 0 for an empty log."""

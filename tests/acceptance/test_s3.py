@@ -167,6 +167,7 @@ def test_s3_06_the_user_chooses_own_credentials_or_has_them_generated(
         ("too short", "invalid_length", "shorter than 15 characters"),
         ("aaaaaaaaaaaaaaaaaaaaaa", "weak_password", "easily guessed"),
         ("acme.files123456", "weak_password", "easily guessed"),
+        ("Acme.Files.acme.files", "weak_password", "easily guessed"),
         ("eleven purple\nwalruses", "forbidden_characters", "control or invisible"),
         ("kl_eleven purple walruses sing", "invalid_value", "begins with kl_"),
     ],

@@ -146,6 +146,22 @@ def test_closing_is_told_by_the_account_and_by_those_beneath_it(
     assert (again.status_code, again.json["code"]) == (409, "account_closed")
 
 
+def test_once_closing_is_answered_nothing_that_hangs_on_it_is_found_good(
+    services: Services, administrator: SignedIn, verifier: SignedIn, organisation: UUID, accounts: str
+) -> None:
+    master, other = given.an_account(services, organisation), given.an_account(services, organisation)
+    sub = given.an_account(services, organisation, kind=AccountKind.SUB, parent_id=master)
+    secrets = [given.a_credential(services, organisation, account_id=account)[1] for account in (master, sub, other)]
+
+    def codes() -> list[str]:
+        return [verifier("POST", "/v1/verify", {"secret": secret}).json["code"] for secret in secrets]
+
+    assert codes() == ["VALID"] * 3
+    closed = administrator("POST", f"{accounts}/{master}/close", {"reason": "contract ended"})
+    assert closed.status_code == 200
+    assert codes() == ["REVOKED", "REVOKED", "VALID"]
+
+
 def test_an_accounts_history_tells_who_did_what(administrator: SignedIn, organisation: UUID, accounts: str) -> None:
     path = administrator("POST", accounts, MERCHANT | {"reason": "signed up"}).headers["Location"]
     administrator("PATCH", path, {"name": "New"}, {"If-Match": "*"})

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from api.wiring import Services
 from ledger.commands import Command, DescribeCredential, RegisterOrganisation, RevokeCredential
-from ledger.errors import AlreadyExists, CommandInFlight, LedgerError, NotFound, StaleVersion
+from ledger.errors import AlreadyExists, CommandInFlight, CredentialRevoked, LedgerError, NotFound, StaleVersion
 from ledger.service import Idempotency, Receipt
 from ledger.values import Label, Name, RevocationReason
 from tests import given
@@ -154,3 +154,43 @@ def test_a_commit_of_several_commands_is_decided_anew_when_someone_was_faster(
     told = together(6, describe_and_create)
 
     assert sorted(receipt.version for receipt in told if isinstance(receipt, Receipt)) == [3, 4, 5, 6, 7, 8]
+
+
+def test_commands_on_one_thing_in_one_commit_are_decided_one_after_the_other(services: Services) -> None:
+    tenant, created = an_organisation_with_credentials(services, 1)
+    credential, _ = given.a_credential(services, given.an_organisation(services))
+    about: dict[str, Any] = {"context": given.context()}
+
+    receipts = services.ledger.handle_all(
+        [
+            tenant,
+            created,
+            a_description(credential, 1),
+            RevokeCredential(credential_id=created.credential_id, **about),  # type: ignore[attr-defined]  # it is one
+            a_description(credential, 2, expected_version=3),
+            RevokeCredential(credential_id=credential.id, **about),
+        ]
+    )
+
+    assert [receipt.version for receipt in receipts] == [1, 2, 3, 3, 4, 5]
+    assert [receipt.position for receipt in receipts] == sorted(receipt.position for receipt in receipts)
+    for receipt in receipts:
+        history = services.log.history(receipt.id)
+        assert [one.aggregate_version for one in history.recorded] == list(range(1, len(history.recorded) + 1))
+    [status] = services.store.rows(
+        "SELECT name, version, revoked_at FROM credential_status WHERE credential_id = %s", (credential.id,)
+    )
+    assert (status["name"], status["version"], status["revoked_at"] is not None) == ("name 2", 5, True)
+
+
+def test_of_commands_in_one_commit_the_second_is_refused_for_what_the_first_does(services: Services) -> None:
+    credential, _ = given.a_credential(services, given.an_organisation(services))
+    revoke = RevokeCredential(context=given.context(), credential_id=credential.id)
+    before = services.log.head()
+
+    with pytest.raises(CredentialRevoked):
+        services.ledger.handle_all([revoke, revoke])
+    with pytest.raises(NotFound):
+        services.ledger.handle_all([revoke, replace(revoke, credential_id=uuid7())])
+
+    assert services.log.head() == before

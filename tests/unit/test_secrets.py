@@ -245,6 +245,8 @@ def test_a_password_is_the_same_however_its_letters_were_composed() -> None:
         ("qwertyuiopasdfgh", (), "is easily guessed"),
         ("abcdefghijklmnopqrst", (), "is easily guessed"),
         ("acme-freight-login", ("acme-freight-login",), "is easily guessed"),
+        ("acme-freight.Acme-Freight", ("acme-freight",), "is easily guessed"),
+        ("acme-freightacme-freight", ("acme-freight",), "is easily guessed"),
     ],
 )
 def test_a_password_that_will_not_do_says_why_without_repeating_it(
@@ -262,6 +264,10 @@ def test_what_a_login_is_called_does_not_make_its_password() -> None:
     assert choose_password(about).stored.algorithm == ARGON2ID
     with pytest.raises(InvalidValue, match="easily guessed"):
         choose_password(about, (about,))
+
+
+def test_a_password_that_is_strong_without_the_login_may_hold_it() -> None:
+    assert choose_password("plum-Acme-osmosis-41-tractor", ("acme",)).stored.algorithm == ARGON2ID
 
 
 @pytest.mark.parametrize("kept", [None, "", "not a hash", "$argon2id$v=19$m=19456,t=2,p=1$"])
