@@ -8,6 +8,7 @@ import pytest
 from api.sweeping import sweep_archived_applications
 from api.wiring import Services
 from ledger.values import Mode
+from projections.rebuild import rebuild
 from tests import given
 from tests.api.conftest import SignedIn
 
@@ -179,3 +180,16 @@ def test_a_credential_that_slips_in_beside_the_archiving_is_swept_too(services: 
     assert services.store.rows("SELECT revoked_at FROM credential_status WHERE credential_id = %s", (late.id,))[0][
         "revoked_at"
     ]
+
+
+def test_a_rebuilt_view_reads_as_before(services: Services, administrator: SignedIn, applications: str) -> None:
+    kept = registered(administrator, applications, description="Books payouts.")["id"]
+    administrator("PUT", f"{applications}/{kept}/apis", {"apis": ["payouts"]}, {"If-Match": "*"})
+    administrator("POST", f"{applications}/{registered(administrator, applications)['id']}/archive", {"reason": "sold"})
+    query = "SELECT * FROM application_status ORDER BY application_id"
+    before = services.store.rows(query)
+
+    rebuild(services.log, "application_status")
+
+    assert services.store.rows(query) == before
+    assert [(row["apis"], row["archived_reason"]) for row in before] == [(["payouts"], None), (["orders"], "sold")]
