@@ -29,5 +29,6 @@ CREATE INDEX application_status_page ON application_status (organisation_id, app
 CREATE INDEX application_status_archived ON application_status (application_id) WHERE archived_at IS NOT NULL;
 
 -- An application's credentials that are not revoked, or not yet.
-CREATE INDEX credential_status_application ON credential_status (application_id, (coalesce(revoked_at, 'infinity')))
+CREATE INDEX credential_status_application
+    ON credential_status (application_id, (coalesce(revoked_at, 'infinity'::timestamptz)))
     WHERE application_id IS NOT NULL;
