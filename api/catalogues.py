@@ -158,10 +158,13 @@ def changeable(organisation_id: UUID) -> Catalogue:
     return services().catalogues.current(organisation_id)
 
 
-def _changes(found: Catalogue) -> int | None:
-    """The version in If-Match as the command counts: by the changes so far, of which the first catalogue had none."""
-    version = expected_version(found.version)
-    return None if version is None else version - FIRST_VERSION
+def _changes(found: Catalogue) -> int:
+    """The version to decide on, as the command counts: by the changes so far, of which the first catalogue had none.
+
+    Always the one that was read, whatever If-Match allows: the grant for production was asked for what changes in that.
+    """
+    expected_version(found.version)
+    return found.version - FIRST_VERSION
 
 
 def _allow_change(before: Catalogue, after: Catalogue) -> None:

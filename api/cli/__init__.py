@@ -59,3 +59,4 @@ for _command in (
 ):
     main.add_command(_command)
 account.add_command(history)
+application.add_command(history)

@@ -24,7 +24,7 @@ _APPLICATION = click.argument("application_id", type=click.UUID, metavar="APPLIC
 
 @click.group()
 def application() -> None:
-    """Register, list, show, describe, connect and archive applications."""
+    """Register, list, show, describe, connect and archive applications, and tell their history."""
 
 
 @application.command()

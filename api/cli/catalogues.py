@@ -19,6 +19,7 @@ from ledger.permissions import Api, Group, apis_of, groups_of
 from ledger.service import ORGANISATION
 from ledger.values import AccessLevel, Mode, scopes
 
+FEW = 5  # scopes in a cell; more would hide the other columns
 FILE_BYTES_MAX = 4_000_000  # several times the largest catalogue there can be
 
 _ORGANISATION = click.argument("organisation_id", type=click.UUID, metavar="ORGANISATION")
@@ -103,7 +104,7 @@ def history(organisation_id: UUID, json: bool) -> None:
     else:
         print_table(
             ("version", "when", "by", "why", "added", "removed"),
-            [(t["version"], t["at"], t["actor"], t["reason"], t["added"], t["removed"]) for t in told],
+            [(t["version"], t["at"], t["actor"], t["reason"], _few(t["added"]), _few(t["removed"])) for t in told],
         )
 
 
@@ -184,6 +185,11 @@ def _carry_out(session: Session, command: Command, json: bool) -> None:
         print_json(documents.catalogue(state.organisation_id, state.catalogue))
     else:
         click.echo(f"The catalogue is at version {state.catalogue.version}.")
+
+
+def _few(some: list[str]) -> str:
+    """Some scopes, in a table for people; `--json` has them all."""
+    return ", ".join(some) if len(some) <= FEW else f"{', '.join(some[:FEW])} and {len(some) - FEW} more"
 
 
 def _print(found: Catalogue) -> None:

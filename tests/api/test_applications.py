@@ -8,6 +8,7 @@ import pytest
 from api.sweeping import sweep_archived_applications
 from api.wiring import Services
 from ledger.values import Mode
+from projections.rebuild import rebuild
 from tests import given
 from tests.api.conftest import SignedIn
 
@@ -105,18 +106,28 @@ def test_a_credential_holds_no_more_than_its_applications_apis_take(
     assert "payout:view" in beyond.json["detail"]
 
 
-def test_narrowing_an_applications_apis_narrows_what_its_credentials_can_do(
-    administrator: SignedIn, applications: str, credentials: str
+def verdict(verifier: SignedIn, made: Any, **asked: Any) -> Any:
+    """The code and the scopes that a gateway is told."""
+    told = verifier("POST", "/v1/verify", {"secret": made["secret"], **asked}).json
+    return told["code"], told["scopes"]
+
+
+def test_narrowing_an_applications_apis_narrows_at_once_what_its_credentials_can_do(
+    administrator: SignedIn, verifier: SignedIn, applications: str, credentials: str
 ) -> None:
     app = registered(administrator, applications, apis=["orders", "payouts"])["id"]
     made = key(administrator, credentials, app, access_level="full").json
     path = f"{credentials}/{made['id']}"
     assert administrator("GET", path).json["effective_scopes"] == ["order:edit", "order:view", "payout:view"]
+    assert verdict(verifier, made, api="orders", scopes=["order:edit"])[0] == "VALID"
 
     administrator("PUT", f"{applications}/{app}/apis", {"apis": ["payouts"]}, {"If-Match": "*"})
 
     read = administrator("GET", path).json
     assert (read["effective_scopes"], read["scopes"]) == (["payout:view"], made["scopes"])
+    assert verdict(verifier, made) == ("VALID", ["payout:view"])
+    assert verdict(verifier, made, api="orders")[0] == "API_NOT_CONNECTED"
+    assert verdict(verifier, made, scopes=["order:view"])[0] == "INSUFFICIENT_SCOPE"
 
 
 def test_an_application_must_be_one_of_the_organisation(
@@ -129,10 +140,11 @@ def test_an_application_must_be_one_of_the_organisation(
 
 
 def test_archiving_is_final_and_every_credential_says_so_in_its_own_history(
-    services: Services, administrator: SignedIn, applications: str, credentials: str
+    services: Services, administrator: SignedIn, verifier: SignedIn, applications: str, credentials: str
 ) -> None:
     app = registered(administrator, applications)["id"]
-    two = [key(administrator, credentials, app, access_level="full").json["id"] for _ in range(2)]
+    made = [key(administrator, credentials, app, access_level="full").json for _ in range(2)]
+    two = [one["id"] for one in made]
     later = {"effective_at": "2030-01-01T00:00:00Z"}
     assert administrator("POST", f"{credentials}/{two[1]}/revoke", later).json["status"] == "active"
     other = key(administrator, credentials, registered(administrator, applications)["id"], access_level="full").json
@@ -145,6 +157,7 @@ def test_archiving_is_final_and_every_credential_says_so_in_its_own_history(
     refused = key(administrator, credentials, app, access_level="full")
     assert (refused.status_code, refused.json["code"]) == (409, "application_archived")
 
+    assert [verdict(verifier, one)[0] for one in made] == ["REVOKED", "REVOKED"]  # at once, before any sweep
     assert sweep_archived_applications(services) == 2
     assert sweep_archived_applications(services) == 0
 
@@ -167,3 +180,16 @@ def test_a_credential_that_slips_in_beside_the_archiving_is_swept_too(services: 
     assert services.store.rows("SELECT revoked_at FROM credential_status WHERE credential_id = %s", (late.id,))[0][
         "revoked_at"
     ]
+
+
+def test_a_rebuilt_view_reads_as_before(services: Services, administrator: SignedIn, applications: str) -> None:
+    kept = registered(administrator, applications, description="Books payouts.")["id"]
+    administrator("PUT", f"{applications}/{kept}/apis", {"apis": ["payouts"]}, {"If-Match": "*"})
+    administrator("POST", f"{applications}/{registered(administrator, applications)['id']}/archive", {"reason": "sold"})
+    query = "SELECT * FROM application_status ORDER BY application_id"
+    before = services.store.rows(query)
+
+    rebuild(services.log, "application_status")
+
+    assert services.store.rows(query) == before
+    assert [(row["apis"], row["archived_reason"]) for row in before] == [(["payouts"], None), (["orders"], "sold")]

@@ -81,8 +81,11 @@ def test_every_version_can_be_read_again_and_tells_how_it_came_about(
 
 
 def test_what_is_retired_is_no_longer_granted_and_no_longer_effective_until_it_is_offered_again(
-    administrator: SignedIn, catalogue: str, organisation: UUID
+    administrator: SignedIn, verifier: SignedIn, catalogue: str, organisation: UUID
 ) -> None:
+    def granted() -> Any:
+        return verifier("POST", "/v1/verify", {"secret": key["secret"]}).json["scopes"]
+
     set_to(administrator, catalogue)
     credentials = f"/v1/organisations/{organisation}/credentials"
     key = administrator("POST", credentials, {"kind": "api_key", "mode": "live", "access_level": "full"}).json
@@ -94,13 +97,14 @@ def test_what_is_retired_is_no_longer_granted_and_no_longer_effective_until_it_i
 
     read = administrator("GET", path).json
     assert (read["scopes"], read["effective_scopes"]) == (sorted(OFFERED), ["order:view", "payout:view"])
+    assert granted() == ["order:view", "payout:view"]
     refused = administrator("POST", credentials, {"kind": "api_key", "mode": "live", "scopes": ["order:edit"]})
     assert refused.json["code"] == "retired_scope"
     again = administrator("POST", f"{catalogue}/retire", {"scopes": ["order:edit"]})
     assert (again.status_code, again.json["code"]) == (409, "nothing_changed")
 
     set_to(administrator, catalogue)
-    assert administrator("GET", path).json["effective_scopes"] == sorted(OFFERED)
+    assert administrator("GET", path).json["effective_scopes"] == granted() == sorted(OFFERED)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_an_application_is_registered_described_connected_and_archived(
     keyledger.ok("application", "archive", app, "--yes", "--reason", "sold")
     archived = keyledger(*create, "--full")
     assert (archived.exit_code, "archived" in archived.err) == (5, True)
-    told = keyledger.ok("history", app).out
+    told = keyledger.ok("application", "history", app).out
     for words in ("registered", "described", "APIs connected", "archived", "why: sold"):
         assert words in told
     at_the_end = keyledger.ok("history", app, "--as-of", "2100-01-01T00:00:00Z", "--json").json["state"]
