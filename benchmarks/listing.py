@@ -107,14 +107,9 @@ def measure(conninfo: str, settings: Settings, *, small: int, large: int, rounds
         found: dict[str, Any] = {}
         for name, filters in filters_at(now).items():
             rows = max(1, subjects[small].page(filters))
-            found[name] = {
-                "rows": rows,
-                **_compare(subjects[small], subjects[large], partial(_page, filters, rows), PAGES, rounds),
-            }
-        found["everything, half a year back"] = _compare(
-            subjects[small], subjects[large], _page_of_the_middle, PAGES, rounds
-        )
-        found["verify, look-up"] = _compare(subjects[small], subjects[large], Subject.look_up, LOOK_UPS, rounds)
+            found[name] = {"rows": rows, **compare(partial(_page, filters, rows), PAGES)}
+        found["everything, half a year back"] = compare(_page_of_the_middle, PAGES)
+        found["verify, look-up"] = compare(Subject.look_up, LOOK_UPS)
         plans = {name: subjects[large].plans(filters) for name, filters in filters_at(now).items()}
     return {"small": small, "large": large, "rounds": rounds, "pages": found, "plans": plans}
 
