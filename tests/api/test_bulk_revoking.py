@@ -15,7 +15,7 @@ from ledger.commands import RevokeCredential, StartBulkRevocation
 from ledger.errors import StoreUnavailable
 from ledger.service import BULK_REVOCATION, CREDENTIAL
 from ledger.values import RevocationReason, Via
-from projections.bulk_revocation_status import find_bulk_revocation, list_bulk_revocations, list_unfinished
+from projections.bulk_revocation_status import find_bulk_revocation, list_bulk_revocations, list_unfinished, still_open
 from tests import given
 from tests.conftest import OpenServices
 
@@ -129,7 +129,7 @@ def test_a_step_that_another_process_took_meanwhile_is_not_counted_again(
     run = a_run(services, organisation, keys)
     for key in keys:  # so that nothing but the count is recorded, and no revocation can be what is refused
         services.ledger.handle(RevokeCredential(context=given.context(), credential_id=key))
-    another, look = open_another(), bulk_revoking.still_open
+    another, look = open_another(), still_open
 
     def overtaken(*asked: Any) -> list[UUID]:
         monkeypatch.setattr(bulk_revoking, "still_open", look)
