@@ -86,8 +86,8 @@ cores, so ratios mean something and single figures little.
 ## As credentials grow
 
 A page of the list, client included, in a ledger of {listing["small"]:,} credentials and in one of {listing["large"]:,},
-each with a year of history; of each filter as many rows as the small one has, fifty at most. No page should take more than
-twice as long. The plans of the large one stand in `benchmarks/results/`.
+each with a year of history; of each filter as many rows as the small one has, fifty at most. No page should take more
+than twice as long. The plans of the large one stand in `benchmarks/results/`.
 
 | filter | rows | ms, {listing["small"]:,} | ms, {listing["large"]:,} | ratio |
 | --- | --- | --- | --- | --- |
