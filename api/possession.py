@@ -44,7 +44,7 @@ class Ended:
 
 
 def end_presented(services: Services, context: Context, secret: str, public_id: str | None = None) -> Ended:
-    """End what a secret that is not `malformed` opens, as compromised.
+    """End what a secret opens, as compromised.
 
     A generated secret stands for itself. An imported one, which may be weaker, is known by what verification asks for:
     all but API keys go with their public id.

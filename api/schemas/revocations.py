@@ -3,7 +3,7 @@
 from marshmallow import Schema, ValidationError, fields, validate
 
 from api.schemas import Why
-from ledger.secrets import SECRET_CHARS_MAX, SECRET_PATTERN, malformed
+from ledger.secrets import SECRET_CHARS_MAX, SECRET_PATTERN, claims_our_format, well_formed
 
 SECRETS_MAX = 100  # each may take a commit of its own: what one request may take up of the service is some seconds
 
@@ -17,7 +17,7 @@ PRESENTING = {
 
 
 def _can_have_been_issued(secret: str) -> None:
-    if malformed(secret):
+    if claims_our_format(secret) and not well_formed(secret):
         raise ValidationError("Was never issued: its form or its checksum is wrong.")
 
 

@@ -24,7 +24,7 @@ from tests import given
 from tests.api.conftest import SignedIn
 
 REVOCATIONS = "/v1/revocations"
-UNKNOWN = format_secret("api_key", Mode.LIVE, "neverIssuedToAnybodyAnywhere00")
+UNKNOWN = format_secret(Kind.API_KEY, Mode.LIVE, "neverIssuedToAnybodyAnywhere00")
 
 
 def present(client: FlaskClient, **body: Any) -> TestResponse:
