@@ -143,6 +143,28 @@ def grant(mode: Mode, scopes: Iterable[str], found: Catalogue) -> Document:
     }
 
 
+def bulk_revocation(row: Row) -> Document:
+    """A bulk revocation as it reads: by what its credentials were chosen, and how far it has come."""
+    return {
+        "id": row["run_id"],
+        "organisation_id": row["organisation_id"],
+        "status": "running" if row["finished_at"] is None else "finished",
+        "contact_email": row["contact_email"] or None,
+        "selection": row["selection"],
+        "revocation_reason": row["revocation_reason"],
+        "reason": row["reason"],
+        "digest": row["digest"],
+        "total": row["total"],
+        "revoked": row["revoked"],
+        "skipped": row["skipped"],
+        "remaining": row["total"] - row["revoked"] - row["skipped"],
+        "started_by": row["started_by"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "version": row["version"],
+    }
+
+
 def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogues) -> Document:
     """A credential at a moment, from its status row (`last_used` where the query brought it). Of its secrets hints."""
     # Version 1 of a credential has no scopes yet: they are fixed in the same commit.

@@ -87,6 +87,7 @@ MEANINGS: Mapping[str, str] = {
     "unknown_api": "The catalogue does not list this API.",
     "unknown_application": "The organisation has no application with this App ID.",
     "invalid_name": "A name holds small letters, digits, _ and dots only, and begins with a letter.",
+    "selection_too_large": "More credentials are covered than one bulk revocation takes. Narrow the filter.",
     "invalid_time": "A time has no zone, lies outside the calendar, or is too far away.",
     "past_time": "A time that must still come lies in the past.",
     "future_time": "A time that must be over lies in the future.",

@@ -3,7 +3,7 @@
 Closing an account or archiving an application is one event, and in effect at once: whoever verifies looks at these too.
 The credentials that hang on it are then revoked one by one in the background, each by a command of its own, so that
 each history tells its own end. A sweep looks for what is left, whatever was done before: it goes on after a crash, and
-two at once do no harm.
+two at once do no harm. Bulk revocations are carried out in the same way (`api/bulk_revoking.py`).
 """
 
 import logging
@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from api.bulk_revoking import sweep_bulk_revocations
 from api.wiring import Services
 from ledger.account import reason_of_closing
 from ledger.application import reason_of_archiving
@@ -97,7 +98,7 @@ def _handled(services: Services, command: Command) -> bool:
 Sweep = Callable[[Services], int]
 """Deals with at most a batch of what is left to do, and returns how many that were: 0 for nothing left."""
 
-SWEEPS: tuple[Sweep, ...] = (sweep_closed_accounts, sweep_archived_applications)
+SWEEPS: tuple[Sweep, ...] = (sweep_closed_accounts, sweep_archived_applications, sweep_bulk_revocations)
 
 
 class Sweeper:

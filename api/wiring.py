@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ledger.account import Account
 from ledger.application import Application
+from ledger.bulk_revocation import BulkRevocation
 from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.operator import Operator
@@ -20,6 +21,7 @@ from ledger.store.recorder import BatchStatistics
 from projections import (
     account_status,
     application_status,
+    bulk_revocation_status,
     catalogue_status,
     credential_status,
     operator_status,
@@ -35,6 +37,7 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
     Account: account_status.rows_of,
     Application: application_status.rows_of,
     Credential: credential_status.rows_of,
+    BulkRevocation: bulk_revocation_status.rows_of,
 }
 
 

@@ -308,3 +308,28 @@ class EraseCredential(Command):
     """Destroy the personal data of a revoked credential."""
 
     credential_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartBulkRevocation(Command):
+    """Revoke many credentials: exactly those that were shown and confirmed, in the order of their ids.
+
+    `selection` and `contact_email` say by what they were chosen; `digest` is what was confirmed.
+    """
+
+    run_id: UUID
+    organisation_id: UUID
+    contact_email: EmailAddress | None
+    selection: Mapping[str, str]
+    revocation_reason: RevocationReason
+    digest: str
+    credential_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceBulkRevocation(Command):
+    """Count the next credentials of a run: those revoked in the same commit, and those that were revoked already."""
+
+    run_id: UUID
+    revoked: int
+    skipped: int

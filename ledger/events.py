@@ -359,6 +359,51 @@ class CredentialErased(Event):
     TOPIC: ClassVar[str] = "credential.erased"
 
 
+# --- bulk revocations -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRevocationStarted(Event):
+    """The revocation of many credentials was confirmed; each of them is then revoked by an event of its own.
+
+    `credential_ids` are those that were confirmed, in the order of their ids. `selection` and `contact_email` say by
+    what they were chosen, `digest` is what the dry run showed and the confirmation repeated.
+    """
+
+    TOPIC: ClassVar[str] = "bulk_revocation.started"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("contact_email",)
+
+    organisation_id: UUID
+    contact_email: str
+    selection: Mapping[str, str]
+    revocation_reason: RevocationReason
+    digest: str
+    credential_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRevocationAdvanced(Event):
+    """The next of the confirmed credentials were revoked, in the same commit, or skipped as they were revoked already.
+
+    `revoked` and `skipped` count this step alone.
+    """
+
+    TOPIC: ClassVar[str] = "bulk_revocation.advanced"
+
+    revoked: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRevocationFinished(Event):
+    """All of the confirmed credentials were dealt with. `revoked` and `skipped` are the run's own counts."""
+
+    TOPIC: ClassVar[str] = "bulk_revocation.finished"
+
+    revoked: int
+    skipped: int
+
+
 EVENTS: tuple[type[Event], ...] = (
     OrganisationRegistered,
     OrganisationRenamed,
@@ -384,6 +429,9 @@ EVENTS: tuple[type[Event], ...] = (
     CredentialResumed,
     CredentialDescribed,
     CredentialErased,
+    BulkRevocationStarted,
+    BulkRevocationAdvanced,
+    BulkRevocationFinished,
 )
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ledger import account, application, catalogue, credential, operator, organisation
+from ledger import account, application, bulk_revocation, catalogue, credential, operator, organisation
 from ledger.channel_slots import take_slot
 from ledger.commands import (
+    AdvanceBulkRevocation,
     ArchiveApplication,
     ChangeOperatorRoles,
     CloseAccount,
@@ -37,6 +38,7 @@ from ledger.commands import (
     RotateSecret,
     SetAllowlist,
     SetCatalogue,
+    StartBulkRevocation,
     SuspendCredential,
 )
 from ledger.errors import (
@@ -84,6 +86,9 @@ OPERATOR = Aggregate("operator", operator.evolve, "operator_id", lambda state: s
 ACCOUNT = Aggregate("account", account.evolve, "account_id", lambda state: state.organisation_id, False)
 APPLICATION = Aggregate("application", application.evolve, "application_id", lambda state: state.organisation_id, False)
 CREDENTIAL = Aggregate("credential", credential.evolve, "credential_id", lambda state: state.organisation_id, True)
+BULK_REVOCATION = Aggregate(
+    "bulk_revocation", bulk_revocation.evolve, "run_id", lambda state: state.organisation_id, True
+)
 
 # For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
 ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
@@ -112,10 +117,20 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     SetAllowlist: (CREDENTIAL, credential.set_allowlist, False),
     DescribeCredential: (CREDENTIAL, credential.describe_credential, False),
     EraseCredential: (CREDENTIAL, credential.erase_credential, False),
+    StartBulkRevocation: (BULK_REVOCATION, bulk_revocation.start_bulk_revocation, True),
+    AdvanceBulkRevocation: (BULK_REVOCATION, bulk_revocation.advance_bulk_revocation, False),
 }
 
 # Commands that begin something of an organisation's.
-_OF_A_TENANT = SetCatalogue | RetirePermissions | EnrolOperator | OpenAccount | RegisterApplication | CreateCredential
+_OF_A_TENANT = (
+    SetCatalogue
+    | RetirePermissions
+    | EnrolOperator
+    | OpenAccount
+    | RegisterApplication
+    | CreateCredential
+    | StartBulkRevocation
+)
 
 RowsOf = Callable[[Any], Mapping[InlineTable, Sequence[Row]]]
 

@@ -4,6 +4,7 @@ from projections import (
     account_status,
     activity,
     application_status,
+    bulk_revocation_status,
     catalogue_status,
     credential_list,
     credential_status,
@@ -19,6 +20,7 @@ PROJECTIONS: tuple[View, ...] = (
     account_status.VIEW,
     application_status.VIEW,
     credential_status.VIEW,
+    bulk_revocation_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,
 )

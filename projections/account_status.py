@@ -13,6 +13,7 @@ from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor,
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -71,7 +72,7 @@ VIEW: StateView[Account] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ACCOUNTS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
 )
 
 

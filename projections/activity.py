@@ -13,10 +13,12 @@ from ledger.errors import InvalidValue
 from ledger.events import EVENTS, Event, Recorded, StoredSecret
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
+from ledger.values import SCOPES_MAX
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -71,8 +73,16 @@ def changes(event: Event) -> dict[str, Any]:
 
 
 def shown(value: object) -> object:
-    """A secret by its version and algorithm, anything else as it is."""
-    return {"version": value.version, "algorithm": value.algorithm} if isinstance(value, StoredSecret) else value
+    """A secret by its version and algorithm, a list too long to be read by its length, anything else as it is."""
+    match value:
+        case StoredSecret():
+            return {"version": value.version, "algorithm": value.algorithm}
+        case tuple() if len(value) > LISTED_MAX:
+            return {"count": len(value)}
+    return value
+
+
+LISTED_MAX = SCOPES_MAX  # a page shows two hundred events; the event itself holds the whole list
 
 
 _EMPTY: tuple[Any, ...] = (None, "", (), {})
@@ -85,7 +95,15 @@ VIEW = EventView(
     name="activity",
     table=ACTIVITY,
     row_of=row_of,
-    handles=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    handles=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_CREDENTIALS,
+        *OF_BULK_REVOCATIONS,
+    ),
     ignores=(),
 )
 

@@ -18,6 +18,7 @@ from ledger.store.recorder import InlineTable, Row
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -59,7 +60,7 @@ VIEW: StateView[OrganisationCatalogue] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_CATALOGUES,
-    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
 )
 
 

@@ -22,6 +22,7 @@ from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor,
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -58,7 +59,7 @@ VIEW: StateView[Credential] = StateView(
     tables=(LIST,),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_BULK_REVOCATIONS),
 )
 
 

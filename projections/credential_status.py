@@ -21,6 +21,7 @@ from projections.operator_status import Caller, caller_query, read_caller
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -138,7 +139,7 @@ VIEW: StateView[Credential] = StateView(
     tables=(STATUS, SECRET),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_BULK_REVOCATIONS),
 )
 
 

@@ -15,6 +15,7 @@ from ledger.store.recorder import InlineTable, Row
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -76,7 +77,7 @@ VIEW: StateView[Operator] = StateView(
     tables=(STATUS, TOKEN),
     rows_of=rows_of,
     handles=OF_OPERATORS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
 )
 
 

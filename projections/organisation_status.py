@@ -9,6 +9,7 @@ from ledger.store.recorder import InlineTable, Row
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
+    OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
     OF_OPERATORS,
@@ -46,7 +47,7 @@ VIEW: StateView[Organisation] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ORGANISATIONS,
-    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
 )
 
 

@@ -24,6 +24,9 @@ from ledger.events import (
     ApplicationArchived,
     ApplicationDescribed,
     ApplicationRegistered,
+    BulkRevocationAdvanced,
+    BulkRevocationFinished,
+    BulkRevocationStarted,
     CatalogueChanged,
     CredentialCreated,
     CredentialDescribed,
@@ -72,6 +75,7 @@ OF_CREDENTIALS: EventTypes = (
     CredentialDescribed,
     CredentialErased,
 )
+OF_BULK_REVOCATIONS: EventTypes = (BulkRevocationStarted, BulkRevocationAdvanced, BulkRevocationFinished)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
 from ledger.account import Account
 from ledger.application import Application
+from ledger.bulk_revocation import BulkRevocation
 from ledger.catalogue import OrganisationCatalogue
 from ledger.credential import Credential
 from ledger.errors import NotFound
@@ -31,6 +32,9 @@ from ledger.events import (
     ApplicationArchived,
     ApplicationDescribed,
     ApplicationRegistered,
+    BulkRevocationAdvanced,
+    BulkRevocationFinished,
+    BulkRevocationStarted,
     CatalogueChanged,
     CredentialCreated,
     CredentialDescribed,
@@ -55,13 +59,21 @@ from ledger.events import (
 from ledger.operator import Operator
 from ledger.organisation import Organisation
 from ledger.permissions import modes_of
-from ledger.service import ACCOUNT, APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
-from projections import account_status, application_status, credential_status, operator_status, organisation_status
+from ledger.service import ACCOUNT, APPLICATION, BULK_REVOCATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from projections import (
+    account_status,
+    application_status,
+    bulk_revocation_status,
+    credential_status,
+    operator_status,
+    organisation_status,
+)
 
-State = Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
+State = BulkRevocation | Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
 
 _AGGREGATES = {
-    aggregate.name: aggregate for aggregate in (CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
+    aggregate.name: aggregate
+    for aggregate in (BULK_REVOCATION, CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
 }
 
 
@@ -72,7 +84,7 @@ _AGGREGATES = {
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of an application, an account, an operator or an organisation, too.
+    Takes the id of a bulk revocation, an application, an account, an operator or an organisation, too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)
@@ -109,6 +121,9 @@ def _document(
         "data": [event_document(one) for one in recorded],
     }
     match state:
+        case BulkRevocation():
+            row = bulk_revocation_status.status_row(state)
+            return document | {"as_of": as_of, "state": documents.bulk_revocation(row)}
         case Credential():
             row = credential_status.status_row(state)
             return document | {"as_of": as_of, "state": session.document(row, as_of or state.created_at)}
@@ -129,6 +144,8 @@ def _document(
 
 def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
     match state:
+        case BulkRevocation():
+            return _bulk_revocation_facts(state)
         case Credential():
             return credential_facts(state, as_of, {})
         case Account():
@@ -141,6 +158,21 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
             return operator_facts(state)
         case Organisation():
             return [("id", state.id), ("name", state.name), ("registered", state.registered_at)]
+
+
+def _bulk_revocation_facts(state: BulkRevocation) -> list[tuple[str, object]]:
+    return [
+        ("id", state.id),
+        ("organisation", state.organisation_id),
+        ("contact", state.contact_email),
+        ("selection", dict(state.selection)),
+        ("revoked because", state.revocation_reason),
+        ("credentials", state.total),
+        ("revoked", state.revoked),
+        ("skipped", state.skipped),
+        ("started", state.started.at),
+        ("finished", state.finished_at),
+    ]
 
 
 def _names(session: Session, recorded: Sequence[Recorded]) -> dict[str, str]:
@@ -292,6 +324,16 @@ def _secret(secret: StoredSecret) -> str:
     return f"secret {secret.version}{ending} ({secret.algorithm})"
 
 
+def _bulk_started(event: BulkRevocationStarted) -> list[str]:
+    chosen = {"contact": event.contact_email, **event.selection}
+    by = ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
+    return [f"{len(event.credential_ids)} credentials, as {event.revocation_reason}; chosen by {by or 'their ids'}"]
+
+
+def _bulk_counts(event: BulkRevocationAdvanced | BulkRevocationFinished) -> list[str]:
+    return [f"{event.revoked} revoked, {event.skipped} skipped"]
+
+
 TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
@@ -317,5 +359,8 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     CredentialResumed: ("resumed", _nothing),
     CredentialDescribed: ("described", _described),
     CredentialErased: ("erased", lambda _: ["personal data destroyed; the history stays"]),
+    BulkRevocationStarted: ("started", _bulk_started),
+    BulkRevocationAdvanced: ("advanced", _bulk_counts),
+    BulkRevocationFinished: ("finished", _bulk_counts),
 }
 """For every event, what happened in a word or two, and what there is to tell of it."""

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOMAIN = (
     "account",
     "application",
+    "bulk_revocation",
     "catalogue",
     "commands",
     "credential",

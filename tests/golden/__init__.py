@@ -21,6 +21,9 @@ from ledger.events import (
     ApplicationArchived,
     ApplicationDescribed,
     ApplicationRegistered,
+    BulkRevocationAdvanced,
+    BulkRevocationFinished,
+    BulkRevocationStarted,
     CatalogueChanged,
     Context,
     CredentialCreated,
@@ -160,6 +163,21 @@ SAMPLES: tuple[Event, ...] = (
     CredentialResumed(CONTEXT),
     CredentialDescribed(CONTEXT, "Export", "nightly", "ops@example.com", {"a": "1", "b": "2"}),
     CredentialErased(CONTEXT),
+    BulkRevocationStarted(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        contact_email="dev@example.com",
+        selection={"kind": "api_key", "mode": "live"},
+        revocation_reason=RevocationReason.OWNER_LEFT,
+        digest="cd" * 32,
+        credential_ids=(
+            UUID("0197a000-0000-7000-8000-000000000007"),
+            UUID("0197a000-0000-7000-8000-000000000008"),
+            UUID("0197a000-0000-7000-8000-000000000009"),
+        ),
+    ),
+    BulkRevocationAdvanced(CONTEXT, revoked=2, skipped=1),
+    BulkRevocationFinished(CONTEXT, revoked=2, skipped=1),
 )
 
 

@@ -9,7 +9,7 @@ from api.wiring import Services
 from ledger.commands import RevokeCredential, SetAllowlist
 from ledger.errors import InvalidValue
 from ledger.values import Network, RevocationReason, Via
-from projections.activity import ActivityFilters, list_activity
+from projections.activity import LISTED_MAX, ActivityFilters, list_activity, shown
 from tests import given
 from tests.projections.keeping_up import catch_up
 
@@ -108,3 +108,9 @@ def test_an_unknown_topic_and_a_strangers_cursor_are_refused_by_name(services: S
     cursor = list_activity(services.store, organisation, limit=1).cursor
     with pytest.raises(InvalidValue, match="cursor: belongs"):
         list_activity(services.store, None, cursor=cursor)
+
+
+def test_a_list_too_long_to_be_read_is_told_by_its_length() -> None:
+    longest = (UUID(int=1),) * LISTED_MAX
+    assert shown(longest) == longest
+    assert shown((*longest, UUID(int=1))) == {"count": LISTED_MAX + 1}

@@ -8,11 +8,31 @@ from typing import Any
 
 import pytest
 
-from ledger import account, application, catalogue, commands, credential, errors, events, operator, organisation
+from ledger import (
+    account,
+    application,
+    catalogue,
+    commands,
+    credential,
+    errors,
+    events,
+    operator,
+    organisation,
+)
 from ledger.commands import Command
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, Event, Recorded
-from ledger.service import ACCOUNT, APPLICATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, ROUTES, Aggregate
+from ledger.service import (
+    ACCOUNT,
+    APPLICATION,
+    BULK_REVOCATION,
+    CATALOGUE,
+    CREDENTIAL,
+    OPERATOR,
+    ORGANISATION,
+    ROUTES,
+    Aggregate,
+)
 from ledger.store.codec import topic_of
 from tests.golden import AGGREGATE, DIRECTORY, SAMPLES, files_of, topic_in
 from tests.golden import ORGANISATION as TENANT
@@ -25,6 +45,7 @@ BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "account": (ACCOUNT, events.AccountOpened),
     "application": (APPLICATION, events.ApplicationRegistered),
     "credential": (CREDENTIAL, events.CredentialCreated),
+    "bulk_revocation": (BULK_REVOCATION, events.BulkRevocationStarted),
 }
 
 
@@ -105,7 +126,7 @@ def test_an_events_docstring_is_its_public_documentation(event_type: type[Event]
 def test_a_topic_names_its_aggregate_and_what_happened(event_type: type[Event]) -> None:
     aggregate, _, happened = event_type.TOPIC.partition(".")
     assert aggregate in BEGINNINGS
-    assert "".join(word.capitalize() for word in (aggregate, *happened.split("_"))) == event_type.__name__
+    assert "".join(word.capitalize() for word in (*aggregate.split("_"), *happened.split("_"))) == event_type.__name__
     assert happened.rpartition("_")[2].endswith("ed")
 
 
