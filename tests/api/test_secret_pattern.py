@@ -1,4 +1,4 @@
-"""What is published for secret scanners is what the ledger issues: the pattern, the checksum, the vectors, the guide."""
+"""What is published for secret scanners is what the ledger issues: pattern, checksum, vectors and guide."""
 
 import json
 import re
