@@ -29,6 +29,7 @@ blueprint = Blueprint("Secret pattern", __name__, url_prefix="/v1", description=
 def secret_pattern() -> Response:
     """Tell what a secret looks like.
 
-    For secret scanners: a regular expression, the checksum that rules out what only looks like one, and where to report one.
+    For secret scanners: a regular expression, the checksum that rules out what only looks like one, and where to
+    report one.
     """
     return outgoing.answer(PATTERN, headers={"Cache-Control": CACHED})
