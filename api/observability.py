@@ -48,6 +48,7 @@ from ledger.settings import Settings
 from ledger.store.recorder import BatchStatistics
 from projections.runner import lag
 from projections.usage import UsageRecorder
+from projections.verification_cache import VerificationCache
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 
@@ -142,6 +143,9 @@ QUEUE_DEPTH = Gauge("keyledger_commit_queue_depth", "Commands waiting for a comm
 POOL_SIZE = Gauge("keyledger_pool_connections", "PostgreSQL connections of the pool.", multiprocess_mode="livesum")
 POOL_IDLE = Gauge("keyledger_pool_idle", "Of those, the idle ones.", multiprocess_mode="livesum")
 POOL_WAITING = Gauge("keyledger_pool_waiting", "Requests waiting for a connection.", multiprocess_mode="livesum")
+CACHE_HITS = Gauge("keyledger_cache_hits", "Verifications answered from memory.", multiprocess_mode="livesum")
+CACHE_MISSES = Gauge("keyledger_cache_misses", "Verifications that asked PostgreSQL.", multiprocess_mode="livesum")
+CACHE_ENTRIES = Gauge("keyledger_cache_entries", "Secrets kept in memory.", multiprocess_mode="livesum")
 USES_DROPPED = Gauge("keyledger_uses_dropped", "Last-used times that were not kept.", multiprocess_mode="livesum")
 
 GAUGES_SECONDS = 1.0  # finer than any scrape
@@ -174,7 +178,7 @@ def observe_batch(batch: BatchStatistics) -> None:
 
 
 @contextmanager
-def observing(services: Services, usage: UsageRecorder) -> Iterator[None]:
+def observing(services: Services, usage: UsageRecorder, cache: VerificationCache | None) -> Iterator[None]:
     """Keeps the gauges of this process up to date."""
     done = threading.Event()
 
@@ -186,6 +190,10 @@ def observing(services: Services, usage: UsageRecorder) -> Iterator[None]:
             POOL_IDLE.set(pool.get("pool_available", 0))
             POOL_WAITING.set(pool.get("requests_waiting", 0))
             USES_DROPPED.set(usage.dropped)
+            if cache is not None:
+                CACHE_HITS.set(cache.hits)
+                CACHE_MISSES.set(cache.misses)
+                CACHE_ENTRIES.set(cache.entries)
 
     thread = threading.Thread(target=keep_up, name="gauges", daemon=True)
     thread.start()

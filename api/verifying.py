@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from api.auth import VERIFIES
@@ -68,7 +69,8 @@ def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: d
         scopes=asked.scopes,
         api=asked.api,
     )
-    gateway, candidates = find_for_verification(services.store, token_digests, question.digests, login_of(question))
+    look_up = services.cache.find if services.cache else partial(find_for_verification, services.store)
+    gateway, candidates = look_up(token_digests, question.digests, login_of(question))
     if gateway is None:
         raise UnknownToken
     if not VERIFIES & gateway.roles:

@@ -29,6 +29,7 @@ from projections import (
 )
 from projections.catalogue_status import Catalogues
 from projections.usage import UsageRecorder
+from projections.verification_cache import VerificationCache
 
 INLINE_ROWS: Mapping[type, RowsOf] = {
     Organisation: organisation_status.rows_of,
@@ -43,13 +44,16 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API, the console and the command line work with. `usage` is kept where verifications are answered."""
+    """What the API, the console and the command line work with. `usage` and `cache` are there where verifications are
+    answered.
+    """
 
     settings: Settings
     log: EventLog
     ledger: Ledger
     catalogues: Catalogues
     usage: UsageRecorder | None = None
+    cache: VerificationCache | None = None
 
     @property
     def store(self) -> LedgerDatastore:

@@ -23,6 +23,7 @@ from ledger.settings import Settings, SettingsError, from_environment
 from ledger.store.keys import WrongMasterKey
 from ledger.store.migrate import MigrationError
 from projections.usage import UsageRecorder
+from projections.verification_cache import VerificationCache
 
 RETRY_SECONDS = 1.0  # how often a worker that starts while PostgreSQL is away looks for it
 ORPHAN_SECONDS_MAX = 15.0  # what an orphan took is answered or lost with its database well before that
@@ -43,8 +44,19 @@ def build(settings: Settings | None = None) -> Any:
     usage = UsageRecorder(services.store, settings.usage_flush)
     usage.start()
     stack.callback(usage.stop)
-    stack.enter_context(observing(services, usage))
-    return create_app(replace(services, ledger=ObservedLedger(services.log, INLINE_ROWS), usage=usage))
+    cache = _cache(stack, services)
+    stack.enter_context(observing(services, usage, cache))
+    return create_app(replace(services, ledger=ObservedLedger(services.log, INLINE_ROWS), usage=usage, cache=cache))
+
+
+def _cache(stack: ExitStack, services: Services) -> VerificationCache | None:
+    entries, seconds = services.settings.verification_cache_max, services.settings.verification_cache_seconds
+    if not entries:
+        return None
+    cache = VerificationCache(services.log, entries_max=entries, seconds_max=seconds)
+    cache.start()
+    stack.callback(cache.stop)
+    return cache
 
 
 def _open(stack: ExitStack, settings: Settings) -> Services:

@@ -79,6 +79,12 @@ class Settings:
     usage_flush: float = _setting(
         5.0, "how often last-used times are written; a crash loses at most this much", (0.1, 3_600)
     )
+    verification_cache_max: int = _setting(
+        50_000,
+        "secrets that a worker keeps in memory for verification, about a kilobyte each; 0 for none",
+        (0, 5_000_000),
+    )
+    verification_cache_seconds: float = _setting(60.0, "longest that one is kept without asking again", (0.1, 3_600))
     rotation_days: int = _setting(90, "days after which a secret's rotation is due", (1, 3_660))
     channel_defaults_before: date = _setting(  # noqa: RUF009 - immutable, as is what follows
         date(2023, 6, 6), "master accounts opened before this day begin with the default channels"

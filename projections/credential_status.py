@@ -4,9 +4,9 @@ The rows are a function of the folded credential and are written in its events' 
 revocation is acknowledged no look-up here can still find it good.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -210,6 +210,13 @@ def _statement(caller_digests: int, secret_digests: int, by_login: bool) -> Stat
     return Statement(name.encode(), text.encode(), (TEXT_OID,) * len(parameters))
 
 
+class FoundForVerification(NamedTuple):
+    """What one look-up found: the caller, and candidates as they came (`candidates_of` reads them)."""
+
+    caller: Caller | None
+    rows: Sequence[bytes]
+
+
 def find_for_verification(
     store: LedgerDatastore,
     caller_digests: Sequence[str],
@@ -221,9 +228,27 @@ def find_for_verification(
     Look-ups are by digest, for which the presenter cannot choose a prefix; a chosen password is looked up by its
     login on its channel.
     """
+    found = look_up_for_verification(store, caller_digests, secret_digests, login)
+    return found.caller, candidates_of(found.rows)
+
+
+def look_up_for_verification(
+    store: LedgerDatastore,
+    caller_digests: Sequence[str],
+    secret_digests: Sequence[str],
+    login: tuple[Channel, str] | None,
+) -> FoundForVerification:
+    """The same, for whoever keeps what was found."""
     statement = _statement(len(caller_digests), len(secret_digests), login is not None)
     params = [text.encode() for text in (*caller_digests, *secret_digests, *(login or ()))]
     result = store.look_up(statement, params)
     caller = result.get_value(0, 0)
-    rows = [result.get_value(row, 1) for row in range(result.ntuples)]
-    return None if caller is None else read_caller(caller), [_candidate(row) for row in rows if row is not None]
+    rows = (result.get_value(row, 1) for row in range(result.ntuples))
+    return FoundForVerification(
+        None if caller is None else read_caller(caller), [row for row in rows if row is not None]
+    )
+
+
+def candidates_of(rows: Iterable[bytes]) -> list[Candidate]:
+    """The secrets that a look-up found."""
+    return [_candidate(row) for row in rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -83,12 +84,16 @@ VIEW: StateView[Operator] = StateView(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The operator whose token came with a request. `organisation_id` None is for all organisations."""
+    """The operator whose token came with a request. `organisation_id` None is for all organisations.
+
+    `token_expires_at` is set where the token was replaced and is good for an overlap.
+    """
 
     operator_id: UUID
     organisation_id: UUID | None
     roles: frozenset[str]
     production: bool
+    token_expires_at: datetime | None
 
     @property
     def actor(self) -> str:
@@ -109,7 +114,8 @@ def caller_query(digests: Sequence[str]) -> str:
     A parameter for each: their number would be unknown in an array, and the statement planned every time.
     """
     return (
-        "SELECT o.operator_id, o.organisation_id, o.roles, o.production FROM operator_token t "  # noqa: S608
+        "SELECT o.operator_id, o.organisation_id, o.roles, o.production, "  # noqa: S608
+        "t.expires_at AS token_expires_at FROM operator_token t "
         f"JOIN operator_status o USING (operator_id) WHERE t.digest IN ({', '.join(digests) or 'NULL'}) "
         "AND o.removed_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()) LIMIT 1"
     )

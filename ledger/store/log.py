@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import psycopg
@@ -37,6 +37,15 @@ class History:
 
     recorded: Sequence[Recorded]
     data_key: DataKey | None
+
+
+class Change(NamedTuple):
+    """That something happened, where in the log, and to what."""
+
+    position: int
+    aggregate_id: UUID
+    organisation_id: UUID | None
+    topic: str
 
 
 class EventLog:
@@ -125,11 +134,21 @@ class EventLog:
             found[aggregate_id] = History([unseal(_recorded(row), data_key) for row in events], data_key)
         return found
 
-    def head(self) -> int:
+    def head(self, *, connection: AnyConnection | None = None) -> int:
         """The position of the newest event; 0 for an empty log."""
-        with self.datastore.cursor_of_tuples() as curs:
+        with self._cursor(connection) as curs:
             row = curs.execute("SELECT position FROM ledger_head").fetchone()
         return int(row[0]) if row else 0
+
+    def changes(self, after: int, up_to: int, *, connection: AnyConnection | None = None) -> list[Change]:
+        """What was recorded after a position and up to another, in order, without what the events say."""
+        with self._cursor(connection) as curs:
+            curs.execute(
+                "SELECT notification_id, originator_id, organisation_id, topic FROM ledger_events "
+                "WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id",
+                (after, up_to),
+            )
+            return [Change(*row) for row in curs]
 
     def read(
         self,

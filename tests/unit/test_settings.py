@@ -31,6 +31,8 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
     "connect_timeout": ("300", 300.0, ["0", "301"]),
     "projection_poll": ("0.05", 0.05, ["0.04", "61"]),
     "projection_lag_max": ("86400", 86_400.0, ["0", "86401"]),
+    "verification_cache_max": ("0", 0, ["-1", "5000001"]),
+    "verification_cache_seconds": ("0.5", 0.5, ["0", "3601"]),
     "usage_flush": ("0.1", 0.1, ["0", "3601"]),
     "rotation_days": ("30", 30, ["0", "3661"]),
     "channel_defaults_before": ("2024-02-29", date(2024, 2, 29), ["2023-02-29", "6 June 2023", ""]),

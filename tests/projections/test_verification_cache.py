@@ -1,0 +1,304 @@
+"""The cache of verification: what PostgreSQL would say, from memory, and never once it was told otherwise."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from api.wiring import Services
+from ledger.commands import (
+    Command,
+    RemoveOperator,
+    ResumeCredential,
+    RetirePermissions,
+    RevokeCredential,
+    RotateOperatorToken,
+    SetAllowlist,
+    SuspendCredential,
+)
+from ledger.values import Mode, RevocationReason, Role, Scope, networks
+from ledger.verification import Code, Question, decide
+from projections.verification_cache import CONFIRMED_SECONDS_MAX, VerificationCache
+from tests import given
+from tests.conftest import OpenServices
+
+COMPROMISED = RevocationReason.COMPROMISED
+WAIT_SECONDS_MAX = 10.0
+
+
+@pytest.fixture
+def organisation(services: Services) -> UUID:
+    """A registered organisation."""
+    return given.an_organisation(services)
+
+
+def follows(services: Services, **bounds: float) -> VerificationCache:
+    """A cache that has had its first look."""
+    cache = VerificationCache(
+        services.log, entries_max=int(bounds.get("entries_max", 100)), seconds_max=bounds.get("seconds_max", 60)
+    )
+    cache.start()
+    return cache
+
+
+@pytest.fixture
+def cache(services: Services) -> Iterator[VerificationCache]:
+    """A cache that follows this test's ledger."""
+    found = follows(services)
+    yield found
+    found.stop()
+
+
+class Gateway:
+    """Asks a cache as a verifying process does."""
+
+    def __init__(self, services: Services, cache: VerificationCache) -> None:
+        self.services, self.cache = services, cache
+        self.operator_id, token = given.an_operator(services, Role.VERIFIER)
+        self.token = services.keyring.digests.candidates(token)
+
+    def code(self, secret: str, *scopes: str) -> Code | None:
+        """The verdict; None where the gateway's own token is not good."""
+        digests = self.services.keyring.digests.candidates(secret)
+        caller, candidates = self.cache.find(self.token, digests, None)
+        if caller is None:
+            return None
+        question = Question(secret=secret, digests=digests, at=datetime.now(UTC), scopes=scopes)
+        return decide(question, candidates).code
+
+    def awaited(self, secret: str, code: Code | None) -> float:
+        """Ask until this is the verdict; returns after how many seconds it was."""
+        begun = time.monotonic()
+        while self.code(secret) is not code:
+            assert time.monotonic() - begun < WAIT_SECONDS_MAX, f"still {self.code(secret)}"
+            time.sleep(0.001)
+        return time.monotonic() - begun
+
+    def warmed(self, secret: str, code: Code | None = Code.VALID) -> None:
+        """Ask until the answer comes from memory."""
+        self.awaited(secret, code)
+        deadline, hits = time.monotonic() + WAIT_SECONDS_MAX, self.cache.hits
+        while self.cache.hits == hits:
+            assert time.monotonic() < deadline, "never answered from memory"
+            assert self.code(secret) is code
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def gateway(services: Services, cache: VerificationCache) -> Gateway:
+    """A gateway for every organisation."""
+    return Gateway(services, cache)
+
+
+def test_what_was_asked_before_is_answered_from_memory_and_is_the_same(
+    services: Services, organisation: UUID, gateway: Gateway
+) -> None:
+    _, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    misses = gateway.cache.misses
+    for _ in range(20):
+        assert gateway.code(secret) is Code.VALID
+    assert gateway.cache.misses == misses
+
+
+def changes(credential_id: UUID) -> Sequence[tuple[Command, Code]]:
+    """What may become of a credential, in this order, and how it is answered after."""
+    context = given.context()
+    return [
+        (SuspendCredential(context=context, credential_id=credential_id), Code.SUSPENDED),
+        (ResumeCredential(context=context, credential_id=credential_id), Code.VALID),
+        (
+            SetAllowlist(context=context, credential_id=credential_id, networks=networks(["192.0.2.0/24"])),
+            Code.IP_NOT_ALLOWED,
+        ),
+        (
+            RevokeCredential(context=context, credential_id=credential_id, revocation_reason=COMPROMISED),
+            Code.REVOKED,
+        ),
+    ]
+
+
+def test_each_change_of_a_credential_shows_whichever_process_made_it(
+    services: Services, open_another: OpenServices, organisation: UUID, gateway: Gateway
+) -> None:
+    elsewhere = open_another()
+    receipt, secret = given.a_credential(services, organisation)
+    before = Code.VALID
+    for command, after in changes(receipt.id):
+        gateway.warmed(secret, before)
+        elsewhere.ledger.handle(command)
+        gateway.awaited(secret, after)
+        before = after
+
+
+def test_what_was_acknowledged_longer_ago_than_the_bound_is_never_answered_otherwise(
+    services: Services, open_another: OpenServices, organisation: UUID, gateway: Gateway
+) -> None:
+    """Whatever the follower's thread is kept from: the bound is a promise, not a measurement."""
+    elsewhere = open_another()
+    receipt, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    with elsewhere.store.connect() as blocking:
+        blocking.execute("BEGIN")
+        elsewhere.ledger.handle(
+            RevokeCredential(context=given.context(), credential_id=receipt.id, revocation_reason=COMPROMISED)
+        )
+        blocking.execute("LOCK TABLE ledger_head IN ACCESS EXCLUSIVE MODE")  # as a server that fell silent
+        time.sleep(CONFIRMED_SECONDS_MAX)
+        assert gateway.code(secret) is Code.REVOKED
+
+
+def test_revocations_under_load_are_final_for_every_thread_that_asks(
+    services: Services, open_another: OpenServices, organisation: UUID, gateway: Gateway
+) -> None:
+    elsewhere, stopping = open_another(), threading.Event()
+    keys = [given.a_credential(services, organisation) for _ in range(20)]
+    good_again: list[str] = []
+
+    def ask() -> None:
+        refused: set[str] = set()
+        while not stopping.is_set():
+            for _, secret in keys:
+                if gateway.code(secret) is Code.REVOKED:
+                    refused.add(secret)
+                elif secret in refused:
+                    good_again.append(secret)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for receipt, secret in keys:
+        elsewhere.ledger.handle(
+            RevokeCredential(context=given.context(), credential_id=receipt.id, revocation_reason=COMPROMISED)
+        )
+        gateway.awaited(secret, Code.REVOKED)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert good_again == []
+
+
+def test_what_a_credential_hangs_on_shows_too(services: Services, organisation: UUID, gateway: Gateway) -> None:
+    both = ["live", "test"]
+    offered = {"customer:view": both, "customer:edit": both}
+    given.a_catalogue(services, organisation, offered, {"customers": ["customer:view", "customer:edit"]})
+    account = given.an_account(services, organisation)
+    application = given.an_application(services, organisation, "customers")
+    scopes = (Scope("customer:view"),)
+    _, of_account = given.a_credential(services, organisation, scopes=scopes, account_id=account)
+    _, of_application = given.a_credential(services, organisation, scopes=scopes, application_id=application)
+    gateway.warmed(of_account)
+    gateway.warmed(of_application)
+
+    assert gateway.code(of_application, "customer:view") is Code.VALID
+    given.a_closed_account(services, account)
+    gateway.awaited(of_account, Code.REVOKED)
+    services.ledger.handle(
+        RetirePermissions(context=given.context(), organisation_id=organisation, scopes=(Scope("customer:view"),))
+    )
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while gateway.code(of_application, "customer:view") is not Code.INSUFFICIENT_SCOPE:
+        assert time.monotonic() < deadline
+    assert gateway.code(of_application) is Code.VALID
+    services.ledger.handle(given.archiving(application))
+    gateway.awaited(of_application, Code.REVOKED)
+
+
+def test_a_secret_that_nobody_has_is_remembered_until_anything_is_recorded(
+    services: Services, organisation: UUID, gateway: Gateway
+) -> None:
+    command, issued = given.a_create_command(services, organisation)
+    gateway.warmed(issued.plaintext, Code.NOT_FOUND)
+    services.ledger.handle(command)
+    gateway.awaited(issued.plaintext, Code.VALID)
+
+
+def test_a_removed_gateway_is_told_nothing_any_more(services: Services, organisation: UUID, gateway: Gateway) -> None:
+    _, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    services.ledger.handle(RemoveOperator(context=given.context(), operator_id=gateway.operator_id))
+    gateway.awaited(secret, None)
+
+
+def test_a_replaced_token_is_good_for_its_overlap_and_no_longer(
+    services: Services, organisation: UUID, gateway: Gateway
+) -> None:
+    _, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    new = services.keyring.digests.issue("operator", Mode.LIVE)
+    services.ledger.handle(
+        RotateOperatorToken(
+            context=given.context(),
+            operator_id=gateway.operator_id,
+            secret=new.stored,
+            overlap=timedelta(seconds=1),
+        )
+    )
+    gateway.warmed(secret)
+    gateway.awaited(secret, None)
+
+
+def test_a_lost_connection_means_that_postgresql_is_asked_and_memory_serves_again_later(
+    services: Services, postgres: str, organisation: UUID, gateway: Gateway
+) -> None:
+    receipt, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        channel = services.log.recorder.notify_channel
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
+            (f"%{channel}%",),
+        ).fetchall()
+    services.ledger.handle(
+        RevokeCredential(context=given.context(), credential_id=receipt.id, revocation_reason=COMPROMISED)
+    )
+    gateway.awaited(secret, Code.REVOKED)
+    gateway.warmed(secret, Code.REVOKED)
+    assert ended is not None
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first(services: Services, organisation: UUID) -> None:
+    cache = follows(services, entries_max=2)
+    gateway = Gateway(services, cache)
+    secrets = [given.a_credential(services, organisation)[1] for _ in range(3)]
+    for secret in secrets:
+        gateway.warmed(secret)
+    assert cache.entries == 2
+    hits = cache.hits
+    assert gateway.code(secrets[1]) is gateway.code(secrets[2]) is Code.VALID
+    assert cache.hits == hits + 2
+    assert gateway.code(secrets[0]) is Code.VALID
+    assert cache.hits == hits + 2
+    cache.stop()
+
+
+def test_nothing_is_kept_longer_than_its_age(services: Services, organisation: UUID) -> None:
+    cache = follows(services, seconds_max=0.1)
+    gateway = Gateway(services, cache)
+    _, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    misses = cache.misses
+    time.sleep(0.1)
+    assert gateway.code(secret) is Code.VALID
+    assert cache.misses == misses + 1
+    cache.stop()
+
+
+def test_a_cache_that_was_stopped_asks_postgresql(services: Services, organisation: UUID, gateway: Gateway) -> None:
+    _, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+    gateway.cache.stop()
+    hits = gateway.cache.hits
+    assert gateway.code(secret) is Code.VALID
+    assert gateway.cache.hits == hits
+
+
+def test_whoever_has_no_token_fills_no_memory(services: Services, cache: VerificationCache) -> None:
+    digests = services.keyring.digests.candidates("kl_operator_live_0000000000000000000000000000002C8GjS")
+    for _ in range(3):
+        assert cache.find(digests, digests, None) == (None, [])
+    assert cache.entries == 0
