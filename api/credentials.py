@@ -150,7 +150,10 @@ class Credentials(MethodView):
             wanted = {name: value for name, value in body.items() if name not in ("reason", "secret", "kind")}
             _check_superseded(organisation_id, wanted.get("supersedes"))
             wanted["allowlist"] = wanted.get("allowlist") or ()
-            grounds = granting.grounds_of(services(), organisation_id, wanted.get("application_id"))
+            grounds = granting.grounds_of(
+                services(), organisation_id, wanted.get("application_id"), wanted.get("account_id")
+            )
+            wanted["account_id"] = grounds.account_id
             command, secret = issue_credential(
                 services().keyring.digests,
                 grounds.catalogue,

@@ -142,6 +142,8 @@ QUEUE_DEPTH = Gauge("keyledger_commit_queue_depth", "Commands waiting for a comm
 POOL_SIZE = Gauge("keyledger_pool_connections", "PostgreSQL connections of the pool.", multiprocess_mode="livesum")
 POOL_IDLE = Gauge("keyledger_pool_idle", "Of those, the idle ones.", multiprocess_mode="livesum")
 POOL_WAITING = Gauge("keyledger_pool_waiting", "Requests waiting for a connection.", multiprocess_mode="livesum")
+READERS = Gauge("keyledger_readers", "Connections for verification's look-ups.", multiprocess_mode="livesum")
+READERS_BUSY = Gauge("keyledger_readers_busy", "Of those, the busy ones.", multiprocess_mode="livesum")
 USES_DROPPED = Gauge("keyledger_uses_dropped", "Last-used times that were not kept.", multiprocess_mode="livesum")
 
 GAUGES_SECONDS = 1.0  # finer than any scrape
@@ -185,6 +187,8 @@ def observing(services: Services, usage: UsageRecorder) -> Iterator[None]:
             POOL_SIZE.set(pool.get("pool_size", 0))
             POOL_IDLE.set(pool.get("pool_available", 0))
             POOL_WAITING.set(pool.get("requests_waiting", 0))
+            READERS.set(services.store.readers.count)
+            READERS_BUSY.set(services.store.readers.busy)
             USES_DROPPED.set(usage.dropped)
 
     thread = threading.Thread(target=keep_up, name="gauges", daemon=True)

@@ -39,6 +39,7 @@ from ledger.secrets import HINT_CHARS, IssuedSecret, well_formed
 from ledger.service import Ledger
 from ledger.settings import PREFIX, Settings, SettingsError
 from ledger.store.embedded import EmbeddedPostgres
+from ledger.store.interrupts import interrupts_held
 from ledger.store.keys import make_master_key_file
 from ledger.store.log import EventLog
 from ledger.store.migrate import migrate
@@ -248,22 +249,12 @@ class _Server(Server):  # type: ignore[misc, valid-type]  # a name that granian 
     """
 
     def _spawn_workers(self, *args: Any, **more: Any) -> None:
-        with _interrupts_held():
+        with interrupts_held():
             super()._spawn_workers(*args, **more)
 
     def _respawn_workers(self, *args: Any, **more: Any) -> None:
-        with _interrupts_held():
+        with interrupts_held():
             super()._respawn_workers(*args, **more)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """What is started meanwhile never gets SIGINT; this process gets it afterwards."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _run_server(settings: Settings, address: str) -> None:

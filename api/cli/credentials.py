@@ -99,7 +99,8 @@ def create(
         superseded = wanted["supersedes"]
         if superseded and find_credential(session.services.store, organisation, superseded) is None:
             raise InvalidValue("supersedes", "is not a credential of this organisation")
-        grounds = granting.grounds_of(session.services, organisation, wanted["application_id"])
+        grounds = granting.grounds_of(session.services, organisation, wanted["application_id"], wanted["account_id"])
+        wanted["account_id"] = grounds.account_id
         command, secret = issue_credential(
             session.services.keyring.digests,
             grounds.catalogue,
