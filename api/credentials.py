@@ -182,7 +182,7 @@ def _filters(query: Body) -> CredentialFilters:
         given["channel"] = Channel(given["channel"])
     if "contact_email" in given:
         given["contact_email"] = EmailAddress(given["contact_email"])
-    for name in ("unused_since", "expiring_before"):
+    for name in ("due_before", "unused_since", "expiring_before"):
         if name in given:
             given[name] = utc(given[name], name)
     return CredentialFilters(**given)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -121,9 +121,10 @@ def _search_query(organisation_id: UUID, q: str) -> str:
 class CredentialFilters:
     """Which credentials to list: those for which everything that is given holds.
 
-    `q` searches name, public id, email, description and labels. `overdue`: good, and its secret older than the rotation
-    period. `expiring_before`: good, and expires before that. `unused_since`: good, made before that time and no secret
-    of it seen since.
+    `q` searches name, public id, email, description and labels. The reports are about what is still good: `due_before`:
+    its secret's rotation falls due before that time, and it is not suspended; `overdue`: before now. `expiring_before`:
+    it expires before that. `unused_since`: made before that time and no secret of it seen since. `without_owner`: nobody
+    to write to.
     """
 
     status: Status | None = None
@@ -136,18 +137,22 @@ class CredentialFilters:
     contact_email: str | None = None
     q: str | None = None
     overdue: bool = False
+    due_before: datetime | None = None
     unused_since: datetime | None = None
     expiring_before: datetime | None = None
+    without_owner: bool = False
 
 
 EVERYTHING = CredentialFilters()
 
-_LIVE = "c.over_at > %(now)s"
+LIVE = "c.over_at > %(now)s"
+# Nobody rotates what is suspended; once it is resumed it is due.
+DUE = f"{LIVE} AND c.suspended_at IS NULL AND c.secret_set_at < %(set_before)s"
 _STATUS = {
-    Status.ACTIVE: f"{_LIVE} AND c.suspended_at IS NULL "
+    Status.ACTIVE: f"{LIVE} AND c.suspended_at IS NULL "
     "AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
-    Status.ROTATING: f"{_LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
-    Status.SUSPENDED: f"{_LIVE} AND c.suspended_at IS NOT NULL",
+    Status.ROTATING: f"{LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
+    Status.SUSPENDED: f"{LIVE} AND c.suspended_at IS NOT NULL",
     Status.EXPIRED: "c.expires_at <= %(now)s AND (c.revoked_at IS NULL OR c.revoked_at > %(now)s)",
     Status.REVOKED: "c.revoked_at <= %(now)s",
 }
@@ -209,10 +214,11 @@ def list_queries(
         "search_walk": SEARCH_WALK_ROWS,
     }
     conditions = [*_conditions(filters, parameters)]
-    if filters.overdue:
-        parameters["due_before"] = now - timedelta(days=rotation_days)
+    due = [moment for moment in (now if filters.overdue else None, filters.due_before) if moment]
+    if due:
+        parameters["set_before"] = set_before(min(due), rotation_days)
         # No secret is older than its credential. Said as well, the list is walked from there and not from today.
-        conditions.append(f"{_LIVE} AND c.secret_set_at < %(due_before)s AND c.created_at < %(due_before)s")
+        conditions.append(f"{DUE} AND c.created_at < %(set_before)s")
     after = ["c.organisation_id = %(organisation)s"]
     if cursor is not None:
         key = decode_cursor(cursor, tuple[datetime, UUID], (organisation_id, filters))
@@ -230,6 +236,12 @@ def list_queries(
             source="(SELECT * FROM credential_list c WHERE c.search @@ %(q)s::tsquery OFFSET 0)", where=where
         ),
     ], parameters
+
+
+def set_before(due_before: datetime, rotation_days: int) -> datetime:
+    """Before when a secret was set whose rotation is due before that time."""
+    period = timedelta(days=rotation_days)
+    return max(due_before, datetime.min.replace(tzinfo=UTC) + period) - period
 
 
 # A word that one row in twenty has fills a page of fifty from these; one that is rarer is found through the index in at
@@ -258,10 +270,12 @@ def _conditions(filters: CredentialFilters, parameters: dict[str, Any]) -> Itera
     if filters.expiring_before is not None:
         parameters["expiring_before"] = filters.expiring_before
         # What comes first is the expiry, and not a revocation that was set for an earlier time.
-        yield f"{_LIVE} AND c.over_at < %(expiring_before)s AND c.over_at = c.expires_at"
+        yield f"{LIVE} AND c.over_at < %(expiring_before)s AND c.over_at = c.expires_at"
+    if filters.without_owner:
+        yield f"{LIVE} AND c.contact_email = ''"
     if filters.unused_since is not None:
         parameters["unused_since"] = filters.unused_since
         yield (
-            f"{_LIVE} AND c.created_at < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
+            f"{LIVE} AND c.created_at < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
             "WHERE s.credential_id = c.credential_id AND s.last_used_at >= %(unused_since)s)"
         )

@@ -131,8 +131,10 @@ def create(
 @click.option("--contact-email")
 @click.option("--search", "q", metavar="WORDS", help="Words of name, email, public id, description or labels.")
 @click.option("--overdue", is_flag=True, help="Whose rotation is overdue.")
+@click.option("--due-before", type=options.Moment(), help="Whose rotation is due before that time.")
 @click.option("--unused-since", type=options.Moment(), help="Not used since that time.")
 @click.option("--expiring-before", type=options.Moment(), help="That end by themselves before that time.")
+@click.option("--without-owner", is_flag=True, help="For which nobody's email is known.")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many.")
 @options.as_json
 def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:

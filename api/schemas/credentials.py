@@ -239,9 +239,13 @@ class CredentialQuery(PageQuery):
     q = fields.String(
         validate=validate.Length(min=1, max=200), metadata={"description": "Words of name, email or public id."}
     )
-    overdue = fields.Boolean(metadata={"description": "Whether its rotation is overdue."})
-    unused_since = fields.AwareDateTime(metadata={"description": "Not used since this time."})
-    expiring_before = fields.AwareDateTime()
+    overdue = fields.Boolean(metadata={"description": "Good, and its rotation is overdue."})
+    due_before = fields.AwareDateTime(
+        metadata={"description": "Good, and its rotation is due before this time, or was already."}
+    )
+    unused_since = fields.AwareDateTime(metadata={"description": "Good, and not used since this time."})
+    expiring_before = fields.AwareDateTime(metadata={"description": "Good, and ends by itself before this time."})
+    without_owner = fields.Boolean(metadata={"description": "Good, and nobody's email is known for it."})
 
 
 class AsOfQuery(Strict):

@@ -161,6 +161,31 @@ def test_overdue_is_what_is_good_and_was_not_rotated_in_time(services: Services,
     assert found(services, organisation, overdue=True) == {"old"}
 
 
+def test_due_before_is_what_falls_due_until_then_and_what_is_overdue(services: Services, organisation: UUID) -> None:
+    for name, days in (("overdue", 91), ("due in ten days", 80), ("due in a month", 60)):
+        make(services, organisation, name, context=given.context(NOW - days * DAY))
+    suspended = make(services, organisation, "suspended", context=given.context(NOW - 91 * DAY))
+    services.ledger.handle(SuspendCredential(context=given.context(), credential_id=suspended))
+    catch_up(services)
+    assert found(services, organisation, due_before=NOW + 14 * DAY) == {"overdue", "due in ten days"}
+    assert found(services, organisation, due_before=NOW + 14 * DAY, overdue=True) == {"overdue"}
+    assert found(services, organisation, due_before=NOW + 31 * DAY, overdue=False) == {
+        "overdue",
+        "due in ten days",
+        "due in a month",
+    }
+    assert found(services, organisation, due_before=datetime.min.replace(tzinfo=UTC)) == set()
+
+
+def test_without_owner_is_what_is_good_and_has_nobody_to_write_to(services: Services, organisation: UUID) -> None:
+    make(services, organisation, "owned")
+    make(services, organisation, "nobody's", contact_email=None)
+    revoked = make(services, organisation, "nobody's, revoked", contact_email=None)
+    services.ledger.handle(RevokeCredential(context=given.context(), credential_id=revoked))
+    catch_up(services)
+    assert found(services, organisation, without_owner=True) == {"nobody's"}
+
+
 def test_expiring_before_is_what_is_good_until_sooner(services: Services, organisation: UUID) -> None:
     make(services, organisation, "never")
     make(services, organisation, "soon", expires_at=NOW + DAY)
