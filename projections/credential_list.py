@@ -121,10 +121,10 @@ def _search_query(organisation_id: UUID, q: str) -> str:
 class CredentialFilters:
     """Which credentials to list: those for which everything that is given holds.
 
-    `q` searches name, public id, email, description and labels. The reports are about what is still good: `due_before`:
+    `q` searches name, public id, email, description and labels. The reports are about what is still good. `due_before`:
     its secret's rotation falls due before that time, and it is not suspended; `overdue`: before now. `expiring_before`:
-    it expires before that. `unused_since`: made before that time and no secret of it seen since. `without_owner`: nobody
-    to write to.
+    it expires before that. `unused_since`: made before that time, and no secret of it seen since. `without_owner`: it
+    has no email to write to.
     """
 
     status: Status | None = None
@@ -149,8 +149,7 @@ LIVE = "c.over_at > %(now)s"
 # Nobody rotates what is suspended; once it is resumed it is due.
 DUE = f"{LIVE} AND c.suspended_at IS NULL AND c.secret_set_at < %(set_before)s"
 _STATUS = {
-    Status.ACTIVE: f"{LIVE} AND c.suspended_at IS NULL "
-    "AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
+    Status.ACTIVE: f"{LIVE} AND c.suspended_at IS NULL AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
     Status.ROTATING: f"{LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
     Status.SUSPENDED: f"{LIVE} AND c.suspended_at IS NOT NULL",
     Status.EXPIRED: "c.expires_at <= %(now)s AND (c.revoked_at IS NULL OR c.revoked_at > %(now)s)",
