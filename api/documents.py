@@ -211,6 +211,18 @@ def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogue
     }
 
 
+def owner(row: Row, rotation_days: int) -> Document:
+    """Somebody who answers for credentials, as it reads."""
+    oldest = row["oldest_secret_at"]
+    return {
+        "organisation_id": row["organisation_id"],
+        "contact_email": row["contact_email"],
+        "credentials": row["credentials"],
+        "overdue": row["overdue"],
+        "next_rotation_due_at": oldest and oldest + timedelta(days=rotation_days),
+    }
+
+
 def activity(row: Row) -> Document:
     """One thing that happened in an organisation, as it reads."""
     return {

@@ -1,7 +1,8 @@
 """Lists as the command line walks them: brought up to the log first, then page after page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from api.cli.session import Session
 from projections import credential_list
 from projections.credential_list import CredentialFilters, list_credentials
 from projections.organisation_status import list_organisations
-from projections.pages import LIMIT_MAX
+from projections.pages import LIMIT_MAX, Page
+from projections.reports import list_owners
 from projections.runner import Projector, lag, wait_for
 
 PROJECTOR_SECONDS = 0.2  # a projector that runs and works is notified at once
@@ -20,18 +22,22 @@ CATCH_UP_SECONDS = 10.0  # some hundred thousand events; beyond that an old list
 def credentials(
     session: Session, organisation_id: UUID, filters: CredentialFilters, now: datetime
 ) -> Iterator[dict[str, Any]]:
-    """An organisation's credentials, newest first; one page of them is in memory at a time."""
+    """An organisation's credentials, in the order of their list; one page of them is in memory at a time."""
+    store, days = session.services.store, session.services.settings.rotation_days
+    page = partial(list_credentials, store, organisation_id, filters, now=now, rotation_days=days, limit=LIMIT_MAX)
+    return _rows(page)
+
+
+def owners(session: Session, organisation_id: UUID, now: datetime) -> Iterator[dict[str, Any]]:
+    """Who answers for an organisation's credentials, by email; one page of them is in memory at a time."""
+    store, days = session.services.store, session.services.settings.rotation_days
+    return _rows(partial(list_owners, store, organisation_id, now=now, rotation_days=days, limit=LIMIT_MAX))
+
+
+def _rows(page_after: Callable[..., Page]) -> Iterator[dict[str, Any]]:
     cursor = None
     while True:
-        page = list_credentials(
-            session.services.store,
-            organisation_id,
-            filters,
-            now=now,
-            rotation_days=session.services.settings.rotation_days,
-            cursor=cursor,
-            limit=LIMIT_MAX,
-        )
+        page = page_after(cursor=cursor)
         yield from page.rows
         cursor = page.cursor
         if cursor is None:

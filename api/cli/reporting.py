@@ -15,13 +15,12 @@ from uuid import UUID
 
 import click
 
+from api import documents
 from api.cli import listing, options
 from api.cli.output import print_json_list, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.service import ORGANISATION
 from projections.credential_list import CredentialFilters
-from projections.pages import LIMIT_MAX
-from projections.reports import list_owners
 
 TABLE_ROWS = 200  # some screens; whoever wants more says so or takes CSV
 
@@ -137,25 +136,9 @@ def _credentials(filters_at: Callable[[datetime], CredentialFilters], about: str
 
 
 def _owners(session: Session, organisation: Document, now: datetime) -> Iterator[Document]:
-    rotation_days, after = session.services.settings.rotation_days, ""
-    while rows := list_owners(
-        session.services.store,
-        organisation["organisation_id"],
-        now=now,
-        rotation_days=rotation_days,
-        after=after,
-        limit=LIMIT_MAX,
-    ):
-        for row in rows:
-            oldest = row["oldest_secret_at"]
-            yield {
-                "organisation_id": organisation["organisation_id"],
-                "contact_email": row["contact_email"],
-                "credentials": row["credentials"],
-                "overdue": row["overdue"],
-                "next_rotation_due_at": oldest and oldest + timedelta(days=rotation_days),
-            }
-        after = rows[-1]["contact_email"]
+    rotation_days = session.services.settings.rotation_days
+    for row in listing.owners(session, organisation["organisation_id"], now):
+        yield documents.owner(row, rotation_days)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

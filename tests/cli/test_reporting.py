@@ -87,7 +87,7 @@ def test_owners_are_all_told_however_many_pages_they_fill(
     organisation = given.an_organisation(services)
     for number in range(5):
         make(services, organisation, "one", contact_email=EmailAddress(f"dev-{number}@example.com"))
-    monkeypatch.setattr("api.cli.reporting.LIMIT_MAX", 2)
+    monkeypatch.setattr("api.cli.listing.LIMIT_MAX", 2)
     told = keyledger.ok("report", "by-owner", "--json").json["data"]
     assert [one["contact_email"] for one in told] == [f"dev-{number}@example.com" for number in range(5)]
 
