@@ -80,6 +80,9 @@ class Settings:
         5.0, "how often last-used times are written; a crash loses at most this much", (0.1, 3_600)
     )
     rotation_days: int = _setting(90, "days after which a secret's rotation is due", (1, 3_660))
+    report_interval: float = _setting(
+        300.0, "how often the metrics' numbers of credentials in each report are counted", (1, 86_400)
+    )
     channel_defaults_before: date = _setting(  # noqa: RUF009 - immutable, as is what follows
         date(2023, 6, 6), "master accounts opened before this day begin with the default channels"
     )

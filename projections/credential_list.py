@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -155,13 +156,44 @@ _STATUS = {
     Status.EXPIRED: "c.expires_at <= %(now)s AND (c.revoked_at IS NULL OR c.revoked_at > %(now)s)",
     Status.REVOKED: "c.revoked_at <= %(now)s",
 }
-_ORDER = "ORDER BY c.created_at DESC, c.credential_id DESC"
 _SELECT = (
     f"SELECT {', '.join(f'c.{column}' for column in STATUS.columns)}, "  # noqa: S608
     "(SELECT jsonb_object_agg(u.version, u.last_used_at) FROM secret_usage u "
-    "WHERE u.credential_id = c.credential_id) AS last_used "
-    f"FROM {{source}} c WHERE {{where}} {_ORDER} LIMIT %(limit)s"
+    "WHERE u.credential_id = c.credential_id) AS last_used, c.{time} AS ordered_by "
+    "FROM {source} c WHERE {where} {order} LIMIT %(limit)s"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """By a time and then by id, both one way, as an index has them."""
+
+    time: str
+    descending: bool
+
+    @property
+    def clause(self) -> str:
+        way = "DESC" if self.descending else "ASC"
+        return f"ORDER BY c.{self.time} {way}, c.credential_id {way}"
+
+    @property
+    def after(self) -> str:
+        """The condition for what comes after a cursor."""
+        sign = "<" if self.descending else ">"
+        return f"(c.{self.time}, c.credential_id) {sign} (%(after_time)s, %(after_id)s)"
+
+
+def _order_of(filters: CredentialFilters) -> _Order:
+    """A list of what a time decides about comes by that time, so that a page is a part of its index: first what is due
+    the longest, what ends the soonest, what ended last. Any other comes newest first.
+    """
+    if filters.overdue or filters.due_before is not None:
+        return _Order("secret_set_at", descending=False)
+    if filters.expiring_before is not None:
+        return _Order("over_at", descending=False)
+    if filters.status is Status.EXPIRED:
+        return _Order("expires_at", descending=True)
+    return _Order("created_at", descending=True)
 
 
 def list_credentials(
@@ -174,7 +206,7 @@ def list_credentials(
     cursor: str | None = None,
     limit: int = LIMIT_DEFAULT,
 ) -> Page:
-    """A page of an organisation's credentials, newest first.
+    """A page of an organisation's credentials: newest first, or by the time that a filter is about (`_order_of`).
 
     Rows have the columns of `credential_status` and `last_used` ({version: time}), as `find_credential` gives them.
     Raises `InvalidValue` for a limit out of bounds, a cursor that is none or of another list, and an unusable `q`.
@@ -185,10 +217,11 @@ def list_credentials(
     rows: list[dict[str, Any]] = []
     for query in queries:
         rows = rows_of_page(store, query, parameters)
+        times = [row.pop("ordered_by") for row in rows]
         if len(rows) > limit:
             rows.pop()
-            last = rows[-1]
-            return Page(rows, encode_cursor((last["created_at"], last["credential_id"]), (organisation_id, filters)))
+            key = (times[-2], rows[-1]["credential_id"])
+            return Page(rows, encode_cursor(key, (organisation_id, filters)))
     return Page(rows, None)
 
 
@@ -206,35 +239,40 @@ def list_queries(
     A search is two: among the next thousand rows, and, if those do not fill the page, through the index of words. The
     planner cannot choose between the two ways, as it guesses how many rows have a word that begins so.
     """
-    parameters: dict[str, Any] = {
+    conditions, parameters = conditions_of(filters, now=now, rotation_days=rotation_days)
+    parameters |= {
         "organisation": organisation_id,
-        "now": now,
         "limit": checked_limit(limit) + 1,
         "search_walk": SEARCH_WALK_ROWS,
     }
+    order = _order_of(filters)
+    after = ["c.organisation_id = %(organisation)s"]
+    if cursor is not None:
+        key = decode_cursor(cursor, tuple[datetime, UUID], (organisation_id, filters))
+        parameters["after_time"], parameters["after_id"] = key
+        after.append(order.after)
+    where = " AND ".join([*after, *conditions])
+    select = partial(_SELECT.format, time=order.time, order=order.clause)
+    if filters.q is None:
+        return [select(source="credential_list", where=where)], parameters
+    parameters["q"] = _search_query(organisation_id, filters.q)
+    next_rows = f"(SELECT * FROM credential_list c WHERE {' AND '.join(after)} {order.clause} LIMIT %(search_walk)s)"  # noqa: S608
+    return [
+        select(source=next_rows, where=f"{where} AND c.search @@ %(q)s::tsquery"),
+        # OFFSET 0 keeps the planner from walking the list instead.
+        select(source="(SELECT * FROM credential_list c WHERE c.search @@ %(q)s::tsquery OFFSET 0)", where=where),
+    ], parameters
+
+
+def conditions_of(filters: CredentialFilters, *, now: datetime, rotation_days: int) -> tuple[list[str], dict[str, Any]]:
+    """All filters but `q` as SQL about a row `c` of the list, and the parameters that it names."""
+    parameters: dict[str, Any] = {"now": now}
     conditions = [*_conditions(filters, parameters)]
     due = [moment for moment in (now if filters.overdue else None, filters.due_before) if moment]
     if due:
         parameters["set_before"] = set_before(min(due), rotation_days)
-        # No secret is older than its credential. Said as well, the list is walked from there and not from today.
-        conditions.append(f"{DUE} AND c.created_at < %(set_before)s")
-    after = ["c.organisation_id = %(organisation)s"]
-    if cursor is not None:
-        key = decode_cursor(cursor, tuple[datetime, UUID], (organisation_id, filters))
-        parameters["created_at"], parameters["credential_id"] = key
-        after.append("(c.created_at, c.credential_id) < (%(created_at)s, %(credential_id)s)")
-    where = " AND ".join([*after, *conditions])
-    if filters.q is None:
-        return [_SELECT.format(source="credential_list", where=where)], parameters
-    parameters["q"] = _search_query(organisation_id, filters.q)
-    next_rows = f"(SELECT * FROM credential_list c WHERE {' AND '.join(after)} {_ORDER} LIMIT %(search_walk)s)"  # noqa: S608
-    return [
-        _SELECT.format(source=next_rows, where=f"{where} AND c.search @@ %(q)s::tsquery"),
-        # OFFSET 0 keeps the planner from walking the list instead.
-        _SELECT.format(
-            source="(SELECT * FROM credential_list c WHERE c.search @@ %(q)s::tsquery OFFSET 0)", where=where
-        ),
-    ], parameters
+        conditions.append(DUE)
+    return conditions, parameters
 
 
 def set_before(due_before: datetime, rotation_days: int) -> datetime:

@@ -21,6 +21,7 @@ from api.cli.output import print_json_list, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.service import ORGANISATION
 from projections.credential_list import CredentialFilters
+from projections.reports import DUE_DAYS, EXPIRING_DAYS, UNUSED_DAYS
 
 TABLE_ROWS = 200  # some screens; whoever wants more says so or takes CSV
 
@@ -57,7 +58,9 @@ def report() -> None:
 
 
 @report.command()
-@click.option("--within", type=options.Duration(), default="14d", show_default=True, help="How far ahead to look.")
+@click.option(
+    "--within", type=options.Duration(), default=f"{DUE_DAYS}d", show_default=True, help="How far ahead to look."
+)
 @_reporting
 def due(within: timedelta, **output: Any) -> None:
     """Secrets whose rotation falls due soon, with those that are overdue already."""
@@ -72,7 +75,9 @@ def overdue(**output: Any) -> None:
 
 
 @report.command()
-@click.option("--for", "period", type=options.Duration(), default="90d", show_default=True, help="For how long.")
+@click.option(
+    "--for", "period", type=options.Duration(), default=f"{UNUSED_DAYS}d", show_default=True, help="For how long."
+)
 @_reporting
 def unused(period: timedelta, **output: Any) -> None:
     """Good credentials that were not used for some time, and are older than that."""
@@ -80,7 +85,9 @@ def unused(period: timedelta, **output: Any) -> None:
 
 
 @report.command()
-@click.option("--within", type=options.Duration(), default="30d", show_default=True, help="How far ahead to look.")
+@click.option(
+    "--within", type=options.Duration(), default=f"{EXPIRING_DAYS}d", show_default=True, help="How far ahead to look."
+)
 @_reporting
 def expiring(within: timedelta, **output: Any) -> None:
     """Good credentials that end by themselves soon."""

@@ -358,3 +358,39 @@ def test_a_search_for_nothing_or_too_much_is_refused_by_name(services: Services,
 def test_a_search_never_reads_as_syntax(services: Services, organisation: UUID, q: str) -> None:
     if words(q):
         page(services, organisation, q=q)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"overdue": True}, ["due longest", "due", "due since yesterday"]),
+        ({"due_before": NOW + 30 * DAY}, ["due longest", "due", "due since yesterday", "due soon"]),
+        ({"expiring_before": NOW + 30 * DAY}, ["ends first", "ends next", "ends later"]),
+        ({"status": Status.EXPIRED}, ["ended last", "ended"]),
+    ],
+    ids=str,
+)
+def test_what_a_time_decides_about_comes_by_that_time_page_after_page(
+    services: Services, organisation: UUID, asked: dict[str, Any], names: list[str]
+) -> None:
+    def old(name: str, days: int, **changes: Any) -> UUID:
+        return make(services, organisation, name, context=given.context(NOW - days * DAY), **changes)
+
+    rotated = old("due", 200)
+    secret = services.keyring.digests.issue(Kind.API_KEY, Mode.LIVE).stored
+    services.ledger.handle(
+        RotateSecret(context=given.context(NOW - 95 * DAY), credential_id=rotated, secret=secret, overlap=0 * DAY)
+    )
+    old("due since yesterday", 91)
+    old("due longest", 100)
+    old("due soon", 80)
+    old("ends next", 1, expires_at=NOW + 3 * DAY)
+    old("ends later", 3, expires_at=NOW + 20 * DAY)
+    old("ends first", 2, expires_at=NOW + DAY)
+    old("ended last", 6, expires_at=NOW - DAY)
+    old("ended", 5, expires_at=NOW - 2 * DAY)
+    catch_up(services)
+
+    walked = [row["name"] for one in walk(services, organisation, limit=1, **asked) for row in one.rows]
+
+    assert walked == names
