@@ -44,7 +44,7 @@ from ledger.values import (
     networks,
 )
 from projections.credential_list import CredentialFilters
-from projections.credential_status import find_credential
+from projections.credential_status import find_credential, list_successors
 
 _CREDENTIAL = click.argument("credential_id", type=click.UUID, metavar="CREDENTIAL")
 
@@ -133,7 +133,7 @@ def create(
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many.")
 @options.as_json
 def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
-    """List an organisation's credentials, newest first."""
+    """List an organisation's credentials: newest first, or by the time that a filter is about."""
     with open_ledger() as session:
         now = datetime.now(UTC)
         session.services.ledger.load(ORGANISATION, organisation)  # an empty list of no organisation would mislead
@@ -161,7 +161,7 @@ def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
         ],
     )
     if more:
-        tell(f"These are the newest {limit}; there are more (--limit).")
+        tell(f"These are the first {limit}; there are more (--limit).")
 
 
 @credential.command()
@@ -171,12 +171,15 @@ def show(credential_id: UUID, json: bool) -> None:
     """Show one credential."""
     with open_ledger() as session:
         found = session.credential(credential_id)
+        successors = list_successors(session.services.store, found.organisation_id, found.id)
         if json:
             row = _row(session, found)
             effective = granting.effective_scopes(session.services, row)
-            print_json(session.document(row, datetime.now(UTC)) | {"effective_scopes": effective})
+            now = {"effective_scopes": effective, "superseded_by": successors}
+            print_json(session.document(row, datetime.now(UTC)) | now)
         else:
-            print_facts(credential_facts(found, datetime.now(UTC), _row(session, found)["last_used"] or {}))
+            facts = credential_facts(found, datetime.now(UTC), _row(session, found)["last_used"] or {})
+            print_facts([*facts, ("superseded by", successors)])
 
 
 @credential.command()

@@ -156,7 +156,13 @@ class SecretOut(Schema):
     """What is known of one version of a secret."""
 
     version = fields.Integer(required=True)
-    hint = fields.String(required=True, metadata={"description": "Its last four characters; empty for a password."})
+    hint = fields.String(
+        required=True,
+        metadata={
+            "description": "Its last four characters; empty for a password, and for a live secret where the "
+            "installation keeps those from whoever lacks the grant for production."
+        },
+    )
     created_at = fields.DateTime(required=True)
     expires_at = fields.DateTime(required=True, allow_none=True)
     last_used_at = fields.DateTime(required=True, allow_none=True)
@@ -201,7 +207,7 @@ class CredentialOut(Schema):
 
 
 class CredentialDetailOut(CredentialOut):
-    """A credential, and what its scopes grant now."""
+    """A credential, what its scopes grant now, and what took its place."""
 
     effective_scopes = fields.List(
         fields.String(),
@@ -209,6 +215,10 @@ class CredentialDetailOut(CredentialOut):
             "description": "Those of its scopes that its application's APIs take and that the catalogue did not "
             "retire; absent where the past is read."
         },
+    )
+    superseded_by = fields.List(
+        fields.UUID(),
+        metadata={"description": "The credentials that took its place, a hundred at most; absent as above."},
     )
 
 
