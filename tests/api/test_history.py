@@ -159,7 +159,7 @@ def test_the_present_as_of_now_is_the_present(administrator: SignedIn, services:
     base = path(organisation, receipt.id)
 
     present = administrator("GET", base).json
-    # Of this moment alone: catalogues and applications may have changed since the past, and what replaced it may be new.
+    # Of this moment alone: since then, catalogues and applications may have changed, and it may have been replaced.
     del present["effective_scopes"], present["superseded_by"]
     assert administrator("GET", base, query_string={"version": 2}).json == present
 
