@@ -185,12 +185,14 @@ class _Order:
 
 def _order_of(filters: CredentialFilters) -> _Order:
     """A list of what a time decides about comes by that time, so that a page is a part of its index: first what is due
-    the longest, what ends the soonest, what ended last. Any other comes newest first.
+    the longest, what ends the soonest (itself or its overlap), what ended last. Any other comes newest first.
     """
     if filters.overdue or filters.due_before is not None:
         return _Order("secret_set_at", descending=False)
     if filters.expiring_before is not None:
         return _Order("over_at", descending=False)
+    if filters.status is Status.ROTATING:
+        return _Order("overlap_ends_at", descending=False)
     if filters.status is Status.EXPIRED:
         return _Order("expires_at", descending=True)
     return _Order("created_at", descending=True)

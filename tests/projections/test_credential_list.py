@@ -367,6 +367,7 @@ def test_a_search_never_reads_as_syntax(services: Services, organisation: UUID, 
         ({"due_before": NOW + 30 * DAY}, ["due longest", "due", "due since yesterday", "due soon"]),
         ({"expiring_before": NOW + 30 * DAY}, ["ends first", "ends next", "ends later"]),
         ({"status": Status.EXPIRED}, ["ended last", "ended"]),
+        ({"status": Status.ROTATING}, ["overlaps till tomorrow", "overlaps"]),
     ],
     ids=str,
 )
@@ -376,11 +377,13 @@ def test_what_a_time_decides_about_comes_by_that_time_page_after_page(
     def old(name: str, days: int, **changes: Any) -> UUID:
         return make(services, organisation, name, context=given.context(NOW - days * DAY), **changes)
 
-    rotated = old("due", 200)
-    secret = services.keyring.digests.issue(Kind.API_KEY, Mode.LIVE).stored
-    services.ledger.handle(
-        RotateSecret(context=given.context(NOW - 95 * DAY), credential_id=rotated, secret=secret, overlap=0 * DAY)
-    )
+    def rotate(credential: UUID, at: datetime, overlap: timedelta) -> None:
+        secret = services.keyring.digests.issue(Kind.API_KEY, Mode.LIVE).stored
+        services.ledger.handle(
+            RotateSecret(context=given.context(at), credential_id=credential, secret=secret, overlap=overlap)
+        )
+
+    rotate(old("due", 200), NOW - 95 * DAY, 0 * DAY)
     old("due since yesterday", 91)
     old("due longest", 100)
     old("due soon", 80)
@@ -389,6 +392,8 @@ def test_what_a_time_decides_about_comes_by_that_time_page_after_page(
     old("ends first", 2, expires_at=NOW + DAY)
     old("ended last", 6, expires_at=NOW - DAY)
     old("ended", 5, expires_at=NOW - 2 * DAY)
+    for name, days in (("overlaps", 2), ("overlaps till tomorrow", 1)):
+        rotate(old(name, days), NOW, days * DAY)
     catch_up(services)
 
     walked = [row["name"] for one in walk(services, organisation, limit=1, **asked) for row in one.rows]

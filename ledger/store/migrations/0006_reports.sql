@@ -13,7 +13,9 @@ CREATE INDEX credential_list_due ON credential_list (organisation_id, secret_set
 CREATE INDEX credential_list_ends ON credential_list (organisation_id, over_at, credential_id);
 CREATE INDEX credential_list_expires ON credential_list (organisation_id, expires_at, credential_id)
     WHERE expires_at IS NOT NULL;
-DROP INDEX credential_list_rotation, credential_list_over, credential_list_expiry;
+CREATE INDEX credential_list_overlaps ON credential_list (organisation_id, overlap_ends_at, credential_id)
+    WHERE overlap_ends_at IS NOT NULL;
+DROP INDEX credential_list_rotation, credential_list_over, credential_list_expiry, credential_list_overlap;
 
 -- How many credentials each report holds, of all organisations: counted once in a while, for the metrics.
 CREATE TABLE report_count (
