@@ -120,8 +120,8 @@ class Credentials(MethodView):
 
         Those for which all that is given holds, newest first. What a time decides about comes by that time: with
         `overdue` or `due_before` first what is due the longest, with `expiring_before` what ends the soonest, with
-        `status=rotating` whose overlap does, with `status=expired` what ended last. The list may be milliseconds behind:
-        send `Keyledger-At-Least` to be sure of your own write.
+        `status=rotating` whose overlap does, with `status=expired` what ended last. The list may be milliseconds
+        behind: send `Keyledger-At-Least` to be sure of your own write.
         """
         allow(READS_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)

@@ -40,15 +40,3 @@ def test_no_more_successors_are_named_than_a_document_can_hold(
     monkeypatch.setattr(credential_status, "SUCCESSORS_MAX", 2)
 
     assert administrator("GET", f"{path}/{superseded}").json["superseded_by"] == made[:2]
-
-
-def test_a_credential_of_another_organisation_has_no_successor_here(
-    services: Services, administrator: SignedIn, organisation: UUID
-) -> None:
-    theirs = given.a_credential(services, given.an_organisation(services, "Other"))[0].id
-    head = services.log.head()
-
-    refused = successor(administrator, f"/v1/organisations/{organisation}/credentials", theirs)
-
-    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "supersedes")
-    assert services.log.head() == head
