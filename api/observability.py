@@ -46,6 +46,7 @@ from ledger.secrets import SECRET_PATTERN
 from ledger.service import Idempotency, Ledger, Receipt
 from ledger.settings import Settings
 from ledger.store.recorder import BatchStatistics
+from projections.reports import report_counts
 from projections.runner import lag
 from projections.usage import UsageRecorder
 
@@ -219,10 +220,19 @@ def _of_the_ledger(services: Services) -> Any:
     up = GaugeMetricFamily("keyledger_database_up", "Whether PostgreSQL answers.")
     behind = GaugeMetricFamily("keyledger_projection_lag_seconds", "How far a view is behind.", labels=["projection"])
     events = GaugeMetricFamily("keyledger_projection_lag_events", "Events still to apply.", labels=["projection"])
+    held = GaugeMetricFamily(
+        "keyledger_report_credentials", "Credentials that a report holds, of all organisations.", labels=["report"]
+    )
+    counted = GaugeMetricFamily(
+        "keyledger_report_counted_timestamp_seconds", "When they were counted, in Unix time.", labels=["report"]
+    )
     try:
         for name, one in lag(services.store).items():
             behind.add_metric([name], one.seconds_behind)
             events.add_metric([name], one.head - one.position)
+        for row in report_counts(services.store):
+            held.add_metric([row["report"]], row["credentials"])
+            counted.add_metric([row["report"]], row["counted_at"].timestamp())
         up.add_metric([], 1)
     except StoreUnavailable:
         up.add_metric([], 0)
@@ -231,7 +241,7 @@ def _of_the_ledger(services: Services) -> Any:
         """The families as a collector."""
 
         def collect(self) -> Iterator[GaugeMetricFamily]:
-            yield from (build, up, behind, events)
+            yield from (build, up, behind, events, held, counted)
 
     found.register(Found())
     return found
