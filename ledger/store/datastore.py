@@ -132,7 +132,8 @@ class LedgerDatastore(PostgresDatastore):
             with self.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
                 try:
                     cursor.execute(query, params, prepare=True)
-                except FeatureNotSupported:  # a migration changed a table under the statement, which is prepared anew
+                except FeatureNotSupported:  # a migration changed a table under statements that were prepared before
+                    cursor.execute("DEALLOCATE ALL")  # which the driver heeds: it prepares them anew
                     cursor.execute(query, params, prepare=True)
                 return cursor.fetchall()
 
