@@ -18,6 +18,8 @@ from api import (
     operators,
     organisations,
     problems,
+    revocations,
+    secret_pattern,
     verify,
 )
 from api.fast_path import FastPath
@@ -34,6 +36,8 @@ BLUEPRINTS = (
     history.blueprint,
     operators.blueprint,
     verify.blueprint,
+    revocations.blueprint,
+    secret_pattern.blueprint,
     health.blueprint,
 )
 
@@ -46,6 +50,7 @@ def create_app(services: Services) -> Flask:
     app.after_request(_finish)
     observability.register(app)
     problems.register(app)
+    revocations.register(app, services.settings)
     api = problems.ProblemApi(app)
     openapi.prepare(api)
     for blueprint in BLUEPRINTS:

@@ -56,17 +56,22 @@ def now() -> datetime:
     return moment
 
 
-def context(reason: str | None = None) -> Context:
-    """The context of the event that this request leads to."""
+def context(reason: str | None = None, actor: str | None = None) -> Context:
+    """The context of the event that this request leads to. The actor is the caller, if nobody else is named."""
     return Context(
         at=now(),
-        actor=g.caller.actor,
+        actor=g.caller.actor if actor is None else actor,
         via=Via.API,
         request_id=request_id(),
         reason=Reason(reason or ""),
-        address=client_address(
-            request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
-        ),
+        address=address(),
+    )
+
+
+def address() -> str:
+    """The address that the request came from, as `client_address` has it."""
+    return client_address(
+        request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
     )
 
 

@@ -126,9 +126,10 @@ REFUSALS = {
     415: "The body is not application/json.",
     422: "A field is wrong: `errors` names each.",
     428: "If-Match is missing.",
+    429: "Requests come faster than they are taken.",
     503: "The service cannot answer now: nothing is wrong with the request.",
 }
-_HEADERS_OF_REFUSALS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_HEADERS_OF_REFUSALS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def prepare(api: Api) -> None:

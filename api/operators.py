@@ -36,7 +36,7 @@ from ledger.commands import ChangeOperatorRoles, EnrolOperator, RemoveOperator, 
 from ledger.errors import Forbidden, LastAdministrator, NotFound
 from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
 from ledger.values import Role
-from projections.operator_status import administrators_exist, find_operator, list_operators, status_row
+from projections.operator_status import find_operator, is_last_administrator, list_operators, status_row
 from projections.pages import decode_cursor, encode_cursor
 
 blueprint = Blueprint(
@@ -214,6 +214,5 @@ def _refuse_to_lose_the_last_administrator(row: dict[str, Any]) -> None:
 
     Two who remove each other at the same moment are not prevented; the command line enrols a new one.
     """
-    administers = row["organisation_id"] is None and row["removed_at"] is None and Role.ADMINISTRATOR in row["roles"]
-    if administers and not administrators_exist(services().store, besides=row["operator_id"]):
+    if is_last_administrator(services().store, row["operator_id"]):
         raise LastAdministrator("this is the last administrator of all organisations: enrol another first")

@@ -91,6 +91,8 @@ MEANINGS: Mapping[str, str] = {
     "invalid_time": "A time has no zone, lies outside the calendar, or is too far away.",
     "past_time": "A time that must still come lies in the past.",
     "future_time": "A time that must be over lies in the future.",
+    "malformed_secret": "This was never issued here: it has the prefix of our secrets, but not their form or a wrong "
+    "checksum.",
     "weak_password": "The chosen password is too easily guessed. Leave it out to have a secret generated.",
     "contradiction": "Two values of the request exclude each other.",
     "invalid_cursor": "The cursor is not one of this list with these filters. Begin again without a cursor.",
@@ -249,6 +251,7 @@ def _failed(messages: Any, path: str = "") -> Iterator[dict[str, str]]:
 
 # marshmallow tells kinds of failure apart by their words alone; tests/api/test_problems.py holds each of them.
 _CODES_BY_WORDS = (
+    ("Was never issued", "malformed_secret"),
     ("Unknown field", "unknown_field"),
     ("Missing data", "missing_field"),
     ("Not a valid", "wrong_type"),

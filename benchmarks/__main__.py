@@ -35,7 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="seconds, for trying; writes nothing")
     parser.add_argument(
-        "--only", choices=["append", "serving", "replaying", "listing"], help="one comparison; writes nothing"
+        "--only",
+        choices=["append", "serving", "replaying", "listing"],
+        help="one comparison, in the place of the one made earlier today",
     )
     parser.add_argument("--large", type=int, default=1_000_000, help="credentials of the large ledger in listing")
     options = parser.parse_args()
@@ -64,11 +66,12 @@ def main() -> None:
             large = 20_000 if options.quick else options.large
             found["listing"] = listing.measure(server.conninfo, settings, small=1_000, large=large, rounds=rounds)
     print(json.dumps(found, indent=2))
-    if not options.quick and options.only is None:
+    if not options.quick:
         RESULTS.mkdir(exist_ok=True)
         file = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
-        file.write_text(json.dumps(found, indent=2) + "\n")
-        write_report(found)
+        earlier = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps({**earlier, **found}, indent=2) + "\n")
+        write_report({**earlier, **found})
 
 
 def _conditions(conninfo: str) -> dict[str, Any]:

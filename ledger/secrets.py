@@ -38,6 +38,8 @@ Holder = Kind | Literal["operator"]
 
 SECRET_PATTERN = r"kl_(?:api_key|oauth_client|key_pair|channel_login|operator)_(?:live|test)_[0-9A-Za-z]{36}"  # noqa: S105 - the shape of one
 _SECRET = re.compile(SECRET_PATTERN)
+SECRET_PREFIX = "kl_"  # noqa: S105 - where one begins
+OPERATOR_PREFIX = f"{SECRET_PREFIX}operator_"
 
 HMAC_SHA256 = "hmac-sha256"
 HMAC_OF_SHA256 = "hmac-sha256/sha256"
@@ -75,7 +77,7 @@ def checksum(random: str) -> str:
 
 def claims_our_format(presented: str) -> bool:
     """Whether the text sets out to be one of our secrets, well formed or not."""
-    return presented.startswith("kl_")
+    return presented.startswith(SECRET_PREFIX)
 
 
 def well_formed(presented: str) -> bool:

@@ -145,11 +145,20 @@ def list_operators(
     )
 
 
-def administrators_exist(store: LedgerDatastore, besides: UUID | None = None) -> bool:
-    """Whether anyone (but the one named) may administer every organisation: without any, an installation is new."""
-    row = store.row(
-        "SELECT EXISTS (SELECT FROM operator_status WHERE organisation_id IS NULL AND removed_at IS NULL "
-        "AND 'administrator' = ANY(roles) AND operator_id IS DISTINCT FROM %s) AS found",
-        (besides,),
+def administrators_exist(store: LedgerDatastore) -> bool:
+    """Whether anyone may administer every organisation: without any, an installation is new."""
+    return bool(_administrators(store))
+
+
+def is_last_administrator(store: LedgerDatastore, operator_id: UUID) -> bool:
+    """Whether this one may administer every organisation, and nobody else may."""
+    return _administrators(store) == [operator_id]
+
+
+def _administrators(store: LedgerDatastore) -> list[UUID]:
+    """Two of those who may administer every organisation, or as many as there are."""
+    rows = store.rows(
+        "SELECT operator_id FROM operator_status WHERE organisation_id IS NULL AND removed_at IS NULL "
+        "AND 'administrator' = ANY(roles) LIMIT 2"
     )
-    return bool(row and row["found"])
+    return [row["operator_id"] for row in rows]

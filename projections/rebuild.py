@@ -7,15 +7,18 @@ old view or the new one, whole. A rebuild that dies leaves tables that the next 
 """
 
 import gc
+import multiprocessing
+import os
 import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -26,12 +29,14 @@ from psycopg import sql
 
 from ledger.errors import InvalidValue, RebuildRunning, StoreUnavailable
 from ledger.events import Recorded
+from ledger.settings import Settings
 from ledger.store.datastore import unavailable_as_such
+from ledger.store.keys import Keyring
 from ledger.store.log import EventLog, Snapshot
 from ledger.store.recorder import InlineTable, Row
 from projections import PROJECTIONS
 from projections.runner import BATCH_EVENTS_MAX, advisory_key, begin_tracking
-from projections.view import EventView, Rows, View, rows_after, write
+from projections.view import EventView, Rows, StateView, View, rows_after, write
 
 SUFFIX = "__rebuild"
 CHUNK_ROWS = 2_000  # some megabytes of lines: enough for a COPY to be worth its statement
@@ -43,6 +48,9 @@ INDEXES_AT_ONCE = 2  # a small machine's cores; more would take them from those 
 SWAP_LOCK_TIMEOUT_MS = 250
 SWAP_ATTEMPTS_MAX = 100
 SWAP_PAUSE_SECONDS = 0.5
+# Below this a process has hardly started when the work is done; above it each takes another core.
+SPLIT_EVENTS = 50_000
+PROCESSES_MAX = 4  # PostgreSQL needs the others, to read and to store what these fold
 GARBAGE_OBJECTS = 50_000  # some ten megabytes, were they all in cycles
 PROGRESS_SECONDS = 0.1  # as often as a progress bar is worth drawing
 
@@ -185,10 +193,33 @@ def _build_index(log: EventLog, shadow: _Shadow, index: _Index) -> None:
 
 def _fill(log: EventLog, view: View, shadows: Sequence[_Shadow], progress: Progress) -> int:
     """Copy in the rows of a snapshot of the log; returns its position."""
-    lines: dict[InlineTable, list[bytes]] = {shadow.table: [] for shadow in shadows}
-    to_line = {shadow.table: line_encoder(shadow.table.columns, shadow.types) for shadow in shadows}
-    with log.snapshot() as snapshot, _copying(log) as copy, _collecting_rarely():
-        for rows in _rows(view, snapshot, progress):
+    types = {shadow.table: shadow.types for shadow in shadows}
+    with log.snapshot() as snapshot:
+        progress(0, snapshot.position)
+        boundaries: list[UUID] = []
+        if isinstance(view, StateView) and snapshot.position >= SPLIT_EVENTS:
+            boundaries = snapshot.split(f"{view.aggregate}.", min(PROCESSES_MAX, len(os.sched_getaffinity(0))))
+        if boundaries:
+            _fill_in_parts(log, view, types, snapshot, boundaries, progress)
+        else:
+            total = snapshot.position
+            _copy_rows(log, view, types, _events(view, snapshot), lambda done: progress(done, total))
+        progress(snapshot.position, snapshot.position)
+        return snapshot.position
+
+
+Types = Mapping[InlineTable, tuple[str, ...]]
+"""The types of a table's columns in PostgreSQL, in their order."""
+
+
+def _copy_rows(
+    log: EventLog, view: View, types: Types, events: Iterable[Recorded], done: Callable[[int], None]
+) -> None:
+    """Copy into the shadow tables the rows of some events; `done` is told how many of them, now and then."""
+    lines: dict[InlineTable, list[bytes]] = {table: [] for table in types}
+    to_line = {table: line_encoder(table.columns, kinds) for table, kinds in types.items()}
+    with _copying(log) as copy, _collecting_rarely():
+        for rows in _rows(view, events, done):
             for table, some in rows.items():
                 chunk = lines[table]
                 chunk.extend(map(to_line[table], some))
@@ -197,7 +228,80 @@ def _fill(log: EventLog, view: View, shadows: Sequence[_Shadow], progress: Progr
                     lines[table] = []
         for table, chunk in lines.items():
             copy(table, chunk)
-        return snapshot.position
+
+
+# --- in several processes --------------------------------------------------------------------------------------------
+
+
+def _fill_in_parts(
+    log: EventLog, view: View, types: Types, snapshot: Snapshot, boundaries: Sequence[UUID], progress: Progress
+) -> None:
+    """The same for a long log, each part of the aggregates in a process of its own: folding is one core's work."""
+    spawning = multiprocessing.get_context("spawn")  # a fork would share our connections
+    folded = spawning.Value("q", 0)
+    ends = [None, *boundaries, None]
+    with ProcessPoolExecutor(len(boundaries) + 1, spawning, _begin_part, (folded,)) as pool:
+        parts = [
+            pool.submit(
+                _fill_part, log.datastore.conninfo, log.settings, view.name, types, snapshot.export(), first, end
+            )
+            for first, end in pairwise(ends)
+        ]
+        try:
+            waiting: set[Future[None]] = set(parts)
+            while waiting:
+                done, waiting = wait(waiting, PROGRESS_SECONDS, FIRST_EXCEPTION)
+                for part in done:
+                    part.result()
+                progress(min(folded.value, snapshot.position), snapshot.position)
+        except BaseException:
+            folded.value = _GIVEN_UP
+            raise
+
+
+_GIVEN_UP = -(2**62)  # no count of events makes up for it
+_folded: Any = None  # of a process that folds a part: how many events all of them have folded
+
+
+def _begin_part(folded: Any) -> None:
+    """End with the process that asked, however that ends: nobody else would stop what this one copies."""
+    global _folded  # noqa: PLW0603 - a pool hands it to a new process in no other way
+    _folded = folded
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _fill_part(
+    conninfo: str,
+    settings: Settings,
+    view_name: str,
+    types: Types,
+    exported: str,
+    first: UUID | None,
+    end: UUID | None,
+) -> None:
+    view = next(view for view in PROJECTIONS if view.name == view_name)
+    told = 0
+
+    def tell(done: int) -> None:
+        nonlocal told
+        with _folded.get_lock():
+            _folded.value += done - told
+            if _folded.value < 0:
+                raise InterruptedError("another part failed")
+        told = done
+
+    with (
+        EventLog(conninfo, settings, Keyring.from_settings(settings)) as log,
+        log.snapshot(exported) as snapshot,
+    ):
+        _copy_rows(log, view, types, _events(view, snapshot, first, end), tell)
 
 
 @contextmanager
@@ -211,14 +315,20 @@ def _collecting_rarely() -> Iterator[None]:
         gc.set_threshold(*threshold)
 
 
-def _rows(view: View, snapshot: Snapshot, progress: Progress) -> Iterator[Rows]:
-    """The rows of everything in the snapshot, telling of the progress now and then."""
-    done, total, next_report = 0, snapshot.position, 0.0
-    events = snapshot.events() if isinstance(view, EventView) else snapshot.by_aggregate(f"{view.aggregate}.")
+def _events(view: View, snapshot: Snapshot, first: UUID | None = None, end: UUID | None = None) -> Iterator[Recorded]:
+    """What a view is made of: single events, or those of its aggregates with ids between two."""
+    if isinstance(view, EventView):
+        return snapshot.events()
+    return snapshot.by_aggregate(f"{view.aggregate}.", first, end)
+
+
+def _rows(view: View, events: Iterable[Recorded], done: Callable[[int], None]) -> Iterator[Rows]:
+    """The rows of some events, telling now and then how many of them are done."""
+    count, next_report = 0, 0.0
     state: Any = None
-    for done, recorded in enumerate(events):
-        if done % 1_000 == 0 and time.monotonic() > next_report:
-            progress(done, total)
+    for count, recorded in enumerate(events, 1):
+        if count % 1_000 == 0 and time.monotonic() > next_report:
+            done(count)
             next_report = time.monotonic() + PROGRESS_SECONDS
         if isinstance(view, EventView):
             if type(recorded.event) in view.handles:
@@ -230,7 +340,7 @@ def _rows(view: View, snapshot: Snapshot, progress: Progress) -> Iterator[Rows]:
         state = view.evolve(state, recorded)
     if state is not None and not isinstance(view, EventView):
         yield view.rows_of(state)
-    progress(total, total)
+    done(count)
 
 
 Copy = Callable[[InlineTable, Sequence[bytes]], None]

@@ -15,6 +15,7 @@ from api.cli.doctor import doctor
 from api.cli.exits import OneLineErrors, wants_traceback
 from api.cli.history import history
 from api.cli.importing import import_
+from api.cli.leaked import revoke_leaked
 from api.cli.operators import operator
 from api.cli.organisations import organisation
 from api.cli.running import migrate, project, rebuild, serve
@@ -60,3 +61,4 @@ for _command in (
     main.add_command(_command)
 account.add_command(history)
 application.add_command(history)
+credential.add_command(revoke_leaked)

@@ -10,12 +10,13 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
+from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 
 from ledger.events import Recorded
 from ledger.settings import Settings
 from ledger.store.codec import decode, encode, unseal, unseal_in_place
-from ledger.store.datastore import LedgerDatastore, unavailable_as_such
+from ledger.store.datastore import LedgerDatastore, Params, unavailable_as_such
 from ledger.store.keys import DataKey, Keyring, WrappedKey
 from ledger.store.migrate import MigrationError, pending, register_master_keys
 from ledger.store.recorder import Append, BatchStatistics, LedgerRecorder, Positions
@@ -192,13 +193,18 @@ class EventLog:
         return unseal(recorded, self._unwrapped(row[0], row[6], row[7]))
 
     @contextmanager
-    def snapshot(self) -> Iterator["Snapshot"]:
-        """A read-only view of the log that stays as it is, on a connection of its own: for replays and rebuilds."""
+    def snapshot(self, exported: str | None = None) -> Iterator["Snapshot"]:
+        """A read-only view of the log that stays as it is, on a connection of its own: for replays and rebuilds.
+
+        `exported` names one that another process holds (`Snapshot.export`): then it is the same.
+        """
         with self.datastore.connect() as connection:
             connection.execute("SET statement_timeout TO 0")  # bounded by the log's length, not by a request's patience
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             with connection.transaction():
+                if exported is not None:
+                    connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
                 row = connection.execute("SELECT position FROM ledger_head").fetchone()
                 snapshot = Snapshot(connection, self, int(row[0]) if row else 0)
                 # A stream that was left half read holds the connection; ending it lets the transaction end.
@@ -217,6 +223,7 @@ class Snapshot:
     The server sends on while rows are worked on, as far as the socket's buffer goes; no round trip waits.
     """
 
+    SAMPLED_EVENTS = 20_000  # tell the middle to within a percent
     CHUNK_ROWS = 100  # the driver's price for a chunk is spread over these; some kilobytes
 
     def __init__(self, connection: psycopg.Connection[Any], log: EventLog, position: int) -> None:
@@ -224,6 +231,23 @@ class Snapshot:
         self._connection = connection
         self._log = log
         self._stream: Generator[Any, None, None] | None = None
+
+    def export(self) -> str:
+        """The snapshot's name for other processes, for as long as this one lasts."""
+        row = self._connection.execute("SELECT pg_export_snapshot()").fetchone()
+        return str(row[0]) if row else ""
+
+    def split(self, topic_prefix: str, parts: int) -> list[UUID]:
+        """Ids that divide the aggregates of these topics into parts with about as many events each: one less than
+        parts, or fewer where there are not enough events to tell.
+        """
+        share = min(100.0, 100.0 * self.SAMPLED_EVENTS / max(1, self.position))
+        rows = self._connection.execute(
+            "SELECT DISTINCT unnest(percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY originator_id)) AS id "
+            "FROM ledger_events TABLESAMPLE SYSTEM (%s) WHERE starts_with(topic, %s) ORDER BY id",
+            ([part / parts for part in range(1, parts)], share, topic_prefix),
+        ).fetchall()
+        return [row[0] for row in rows if row[0] is not None]
 
     def close(self) -> None:
         """End the stream, whether or not it was read to its end."""
@@ -235,11 +259,17 @@ class Snapshot:
         for row in self._rows(f"SELECT {_COLUMNS} FROM ledger_events ORDER BY notification_id"):  # noqa: S608
             yield _recorded(row)
 
-    def by_aggregate(self, topic_prefix: str) -> Iterator[Recorded]:
-        """Aggregate by aggregate, each in its own order, unsealed; of the topics with this prefix."""
+    def by_aggregate(self, topic_prefix: str, first: UUID | None = None, end: UUID | None = None) -> Iterator[Recorded]:
+        """Aggregate by aggregate, each in its own order, unsealed; of the topics with this prefix.
+
+        Of those whose id is not less than `first` and less than `end`, where these are given.
+        """
         rows = self._rows(
-            f"SELECT {_COLUMNS_WITH_KEY} WHERE starts_with(e.topic, %s) ORDER BY e.originator_id, e.originator_version",
-            (topic_prefix,),
+            f"SELECT {_COLUMNS_WITH_KEY} WHERE starts_with(e.topic, %(prefix)s) "
+            "AND (%(first)s::uuid IS NULL OR e.originator_id >= %(first)s) "
+            "AND (%(end)s::uuid IS NULL OR e.originator_id < %(end)s) "
+            "ORDER BY e.originator_id, e.originator_version",
+            {"prefix": topic_prefix, "first": first, "end": end},
         )
         key_of: UUID | None = None
         data_key: DataKey | None = None
@@ -252,14 +282,14 @@ class Snapshot:
                 unseal_in_place(recorded, data_key)
             yield recorded
 
-    def _rows(self, query: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, query: str, params: Params = ()) -> Iterator[tuple[Any, ...]]:
         with self._connection.cursor(row_factory=tuple_row) as curs:
             self._stream = _streamed(curs, query, params, self.CHUNK_ROWS)
             yield from self._stream
 
 
 def _streamed(
-    curs: psycopg.Cursor[TupleRow], query: str, params: Sequence[Any], chunk_rows: int
+    curs: psycopg.Cursor[TupleRow], query: str, params: Params, chunk_rows: int
 ) -> Generator[TupleRow, None, None]:
     yield from curs.stream(query, params, binary=True, size=chunk_rows)
 

@@ -102,7 +102,7 @@ def test_every_answer_is_documented_with_the_requests_id(document: Document) -> 
 
 def test_every_command_takes_an_idempotency_key_and_what_changes_a_thing_if_match(document: Document) -> None:
     for method, path, operation in operations(document):
-        commands = method != "get" and operation["operationId"] not in ("verify", "previewGrant")
+        commands = method != "get" and operation["operationId"] not in ("verify", "previewGrant", "revokePresented")
         names = {resolved(document, p)["name"] for p in operation.get("parameters", ())}
         begins = "201" in operation["responses"]
         assert ("Idempotency-Key" in names) == commands, path
@@ -128,6 +128,7 @@ def test_the_operations_that_most_people_begin_with_have_examples(document: Docu
         "previewGrant",
         "registerApplication",
         "connectApis",
+        "revokePresented",
     ):
         body = by_id[name]["requestBody"]["content"]["application/json"]
         assert body["examples"], name

@@ -118,6 +118,8 @@ OPERATIONS = [
 ELSEWHERE = {
     ("POST", "/v1/verify"),
     ("GET", "/v1/authorize"),
+    ("POST", "/v1/revocations"),
+    ("GET", "/v1/secret-pattern"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

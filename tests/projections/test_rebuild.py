@@ -32,6 +32,7 @@ from ledger.commands import (
     SuspendCredential,
 )
 from ledger.errors import InvalidValue, LedgerError, RebuildRunning
+from ledger.store.codec import UnknownTopic
 from ledger.values import (
     Channel,
     Description,
@@ -235,6 +236,54 @@ def test_a_rebuild_that_fails_leaves_the_view_as_it_was(services: Services) -> N
 
     with pytest.raises(KeyboardInterrupt):
         rebuild(services.log, "credential_list", give_up)
+    assert all_rows(services) == before
+    assert services.store.row("SELECT to_regclass(%s) AS found", (f"credential_list{SUFFIX}",)) == {"found": None}
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a short log is folded by several processes."""
+    monkeypatch.setattr("projections.rebuild.SPLIT_EVENTS", 1)
+    monkeypatch.setattr("projections.rebuild.os.sched_getaffinity", lambda _: {1, 2, 3})
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("name", ["credential_status", "credential_list"])
+def test_a_rebuild_in_several_processes_equals_the_live_view(services: Services, name: str) -> None:
+    organisation = given.an_organisation(services)
+    for number in range(30):
+        receipt, _ = given.a_credential(services, organisation, name=Label(f"number {number}"))
+        if number % 3 == 0:
+            services.ledger.handle(RevokeCredential(context=given.context(), credential_id=receipt.id))
+    catch_up(services)
+    before = all_rows(services)
+    seen: list[tuple[int, int]] = []
+
+    rebuild(services.log, name, lambda done, total: seen.append((done, total)))
+
+    assert all_rows(services) == before
+    assert (seen[0], seen[-1]) == ((0, 71), (71, 71))
+    assert seen == sorted(seen)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_part_that_fails_fails_the_rebuild_and_leaves_the_view_as_it_was(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    for _ in range(10):
+        given.a_credential(services, organisation)
+    catch_up(services)
+    before = all_rows(services)
+    with services.store.connect() as connection:
+        connection.execute(
+            "INSERT INTO ledger_events SELECT %s, 1, 'credential.unheard_of', '{}', max(notification_id) + 1 "
+            "FROM ledger_events",
+            (uuid4(),),
+        )
+        connection.execute("UPDATE ledger_head SET position = position + 1")
+
+    with pytest.raises(UnknownTopic):
+        rebuild(services.log, "credential_list")
+
     assert all_rows(services) == before
     assert services.store.row("SELECT to_regclass(%s) AS found", (f"credential_list{SUFFIX}",)) == {"found": None}
 

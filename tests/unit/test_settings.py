@@ -40,6 +40,7 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
         ChannelKeys(ftp=2, rest=100, email=0),
         ["", "ftp", "fax=1", "ftp=-1", "rest=101", "ftp=many", "ftp=1,ftp=2", "ftp=1;rest=2"],
     ),
+    "revocations_per_minute": ("10000", 10_000, ["0", "10001", "many"]),
     "body_bytes_max": ("1024", 1_024, ["1023", "10485761"]),
     "trusted_proxies": (
         " 10.0.0.0/8, ::1 ,",
