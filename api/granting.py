@@ -36,14 +36,14 @@ def grounds_of(services: Services, organisation_id: UUID, application_id: UUID |
     Raises `InvalidValue` for an application that is not this organisation's, and `ApplicationArchived`.
     """
     found = find_grounds(services.store, organisation_id, application_id)
-    catalogue = services.catalogues.version(organisation_id, found["catalogue_version"])
+    catalogue = services.catalogues.version(organisation_id, found.catalogue_version)
     if application_id is None:
         return Grounds(catalogue, None)
-    if found["application_id"] is None:
+    if found.application_id is None:
         raise InvalidValue("application_id", "is not an application of this organisation", "unknown_application")
-    if found["archived_at"] is not None:
+    if found.archived_at is not None:
         raise ApplicationArchived("the application is archived: it gets no new credentials")
-    return Grounds(catalogue, catalogue.ceiling(found["apis"]))
+    return Grounds(catalogue, catalogue.ceiling(found.apis or ()))
 
 
 def connectable(catalogue: Catalogue, names: Iterable[str]) -> tuple[CatalogueName, ...]:
@@ -101,6 +101,6 @@ def effective_scopes(services: Services, credential: Mapping[str, Any]) -> tuple
     """What a credential's scopes grant now, from its row: those its application's APIs take, less what was retired."""
     organisation_id, application_id = credential["organisation_id"], credential["application_id"]
     found = find_grounds(services.store, organisation_id, application_id)
-    catalogue = services.catalogues.version(organisation_id, found["catalogue_version"])
-    ceiling = None if application_id is None else catalogue.ceiling(found["apis"] or ())
+    catalogue = services.catalogues.version(organisation_id, found.catalogue_version)
+    ceiling = None if application_id is None else catalogue.ceiling(found.apis or ())
     return catalogue.effective(credential["scopes"], ceiling)

@@ -30,7 +30,7 @@ from ledger.settings import Settings
 
 CONNECTIONS = 32
 WORKERS = 1
-THREADS = 32
+THREADS = Settings().threads
 PORTS = iter(range(18_200, 18_300))
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from ledger.application import Application, evolve
 from ledger.catalogue import FIRST_VERSION
 from ledger.store.datastore import LedgerDatastore
+from ledger.store.pipeline import UUID_OID, Statement
 from ledger.store.recorder import InlineTable, Row
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
 from projections.view import (
@@ -134,18 +138,36 @@ def _where(filters: ApplicationFilters) -> str:
     return " ".join(_CONDITIONS[name] for name, value in asdict(filters).items() if value is not None)
 
 
-def find_grounds(store: LedgerDatastore, organisation_id: UUID, application_id: UUID | None) -> dict[str, Any]:
-    """What a new credential stands on, in one round trip: `catalogue_version`, and of the application `application_id`
-    (None where this organisation has no such one), `apis` and `archived_at`.
-    """
-    found = store.row(
-        "SELECT coalesce(c.version, %s) AS catalogue_version, a.application_id, a.apis, a.archived_at "
-        "FROM (SELECT %s::uuid AS organisation_id) o LEFT JOIN catalogue_status c USING (organisation_id) "
-        "LEFT JOIN application_status a ON a.organisation_id = o.organisation_id AND a.application_id = %s",
-        (FIRST_VERSION, organisation_id, application_id),
-    )
+@dataclass(frozen=True, slots=True)
+class GroundsFound:
+    """The catalogue's version, and what the application connects to; its id is None where there is no such one."""
+
+    catalogue_version: int
+    application_id: UUID | None
+    apis: list[str] | None
+    archived_at: datetime | None
+
+
+_read_grounds = msgspec.json.Decoder(GroundsFound).decode
+
+_GROUNDS = Statement(
+    b"grounds",
+    (
+        f"SELECT row_to_json(g) FROM (SELECT coalesce(c.version, {FIRST_VERSION}) AS catalogue_version, "  # noqa: S608
+        "a.application_id, a.apis, a.archived_at FROM (SELECT $1::uuid AS organisation_id) o "
+        "LEFT JOIN catalogue_status c USING (organisation_id) "
+        "LEFT JOIN application_status a ON a.organisation_id = o.organisation_id AND a.application_id = $2::uuid) g"
+    ).encode(),
+    (UUID_OID, UUID_OID),
+)
+
+
+def find_grounds(store: LedgerDatastore, organisation_id: UUID, application_id: UUID | None) -> GroundsFound:
+    """What a new credential stands on, in one round trip."""
+    result = store.look_up(_GROUNDS, [organisation_id.bytes, None if application_id is None else application_id.bytes])
+    found = result.get_value(0, 0)
     assert found is not None  # noqa: S101 - the left side of the joins is one row
-    return found
+    return _read_grounds(found)
 
 
 def has_live_credentials(store: LedgerDatastore, application_id: UUID) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.credential import Credential, evolve
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.pipeline import TEXT, Statement
+from ledger.store.pipeline import TEXT_OID, Statement
 from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel
 from ledger.verification import Candidate
@@ -207,7 +207,7 @@ def _statement(caller_digests: int, secret_digests: int, by_login: bool) -> Stat
         f"FROM (SELECT) a LEFT JOIN ({caller}) o ON true LEFT JOIN ({found}) f ON true"
     )
     name = f"for_verification_{caller_digests}_{secret_digests}_{by_login}"
-    return Statement(name.encode(), text.encode(), (TEXT,) * len(parameters))
+    return Statement(name.encode(), text.encode(), (TEXT_OID,) * len(parameters))
 
 
 def find_for_verification(

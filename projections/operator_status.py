@@ -10,7 +10,7 @@ import msgspec
 
 from ledger.operator import Operator, evolve
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.pipeline import TEXT, Statement
+from ledger.store.pipeline import TEXT_OID, Statement
 from ledger.store.recorder import InlineTable, Row
 from projections.view import (
     OF_ACCOUNTS,
@@ -119,7 +119,7 @@ def caller_query(digests: Sequence[str]) -> str:
 def _by_token(digests: int) -> Statement:
     query = caller_query([f"${number}" for number in range(1, digests + 1)])
     text = f"SELECT row_to_json(o) FROM ({query}) o"  # noqa: S608
-    return Statement(b"caller_%d" % digests, text.encode(), (TEXT,) * digests)
+    return Statement(b"caller_%d" % digests, text.encode(), (TEXT_OID,) * digests)
 
 
 def find_caller(store: LedgerDatastore, digests: Sequence[str]) -> Caller | None:

@@ -7,11 +7,17 @@ from ledger.secrets import SECRET_CHARS_MAX, SECRET_PATTERN, claims_our_format, 
 
 SECRETS_MAX = 100  # each may take a commit of its own: what one request may take up of the service is some seconds
 
+# Well-formed and never issued: they are among the published vectors.
+_EXAMPLES = [
+    "kl_api_key_test_0000000000000000000000000000002C8GjS",
+    "kl_operator_live_0000000000000000000000000000002C8GjS",
+]
+
 PRESENTING = {
-    "one": {"summary": "A secret found in a public repository", "value": {"secret": "kl_api_key_test_..."}},
+    "one": {"summary": "A secret found in a public repository", "value": {"secret": _EXAMPLES[0]}},
     "many": {
         "summary": "What a scanner found",
-        "value": {"secrets": ["kl_api_key_test_...", "kl_operator_live_..."], "reason": "seen at https://example.com"},
+        "value": {"secrets": _EXAMPLES, "reason": "seen at https://example.com"},
     },
 }
 

@@ -16,9 +16,9 @@ from psycopg import sql
 
 from ledger.errors import InvalidValue
 from ledger.store.keys import WrappedKey
-from ledger.store.pipeline import Statement, array, bigint, element
+from ledger.store.pipeline import TEXT_OID, UUID_OID, Statement, array, bigint, element
 
-_UUID, _BIGINT, _TEXT, _BYTEA, _JSON = 2950, 20, 25, 17, 114  # pg_type.oid, fixed for all time
+_BIGINT, _BYTEA, _JSON = 20, 17, 114  # pg_type.oid, fixed for all time
 _UUIDS, _BIGINTS, _TEXTS, _BYTEAS = 2951, 1016, 1009, 1001  # and of their arrays
 
 Row = Mapping[str, Any]
@@ -119,7 +119,7 @@ DESTROYED_DATA_KEYS = Statement(
 
 # In this order a batch writes them, each where some command of it has something for it.
 _IN_ORDER = (EVENTS, TAKEN_OVER_CLAIMS, CLAIMS, DATA_KEYS, IDEMPOTENCY, RELEASED_CLAIMS, DESTROYED_DATA_KEYS)
-_ELEMENT_OIDS = {_UUIDS: _UUID, _BIGINTS: _BIGINT, _TEXTS: _TEXT, _BYTEAS: _BYTEA}
+_ELEMENT_OIDS = {_UUIDS: UUID_OID, _BIGINTS: _BIGINT, _TEXTS: TEXT_OID, _BYTEAS: _BYTEA}
 
 
 class Part(NamedTuple):

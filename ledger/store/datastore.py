@@ -136,7 +136,7 @@ class LedgerDatastore(PostgresDatastore):
         """The first row of a query of ours, or None."""
         return next(iter(self.rows(query, params)), None)
 
-    def look_up(self, statement: Statement, params: Sequence[bytes]) -> PGresult:
+    def look_up(self, statement: Statement, params: Sequence[bytes | None]) -> PGresult:
         """The rows of a prepared statement that only reads; see `Readers`. Raises `StoreUnavailable`."""
         with unavailable_as_such():
             return self.readers.look_up(statement, params)

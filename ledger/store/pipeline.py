@@ -16,7 +16,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-TEXT = 25  # pg_type.oid of text, fixed for all time
+UUID_OID, TEXT_OID = 2950, 25  # pg_type.oid, fixed for all time
 BINARY = 1  # the format of a parameter or a result in the protocol
 
 

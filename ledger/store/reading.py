@@ -44,7 +44,7 @@ class Readers:
         for _ in range(count):
             self._free.put(_NOT_OPEN)
 
-    def look_up(self, statement: Statement, params: Sequence[bytes]) -> PGresult:
+    def look_up(self, statement: Statement, params: Sequence[bytes | None]) -> PGresult:
         """The rows of a statement that only reads. Raises `psycopg.Error`."""
         try:
             reader = self._free.get(timeout=self._wait_seconds_max)
@@ -96,7 +96,7 @@ class _Reader:
         """Let go of the connection."""
         self._connection.close()
 
-    def run(self, statement: Statement, params: Sequence[bytes]) -> PGresult:
+    def run(self, statement: Statement, params: Sequence[bytes | None]) -> PGresult:
         """The statement's rows; it is prepared at its first use."""
         pgconn = self._pgconn
         try:

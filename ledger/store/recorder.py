@@ -48,7 +48,7 @@ from ledger.store.append import (
 )
 from ledger.store.datastore import IDLE_IN_TRANSACTION_SECONDS, UNAVAILABLE, LedgerDatastore, Unconfirmed
 from ledger.store.group_commit import GroupCommit
-from ledger.store.pipeline import BEGIN, COMMIT, ROLLBACK, Call, Pipeline, Statement, array, bigint, element
+from ledger.store.pipeline import BEGIN, COMMIT, ROLLBACK, UUID_OID, Call, Pipeline, Statement, array, bigint, element
 
 __all__ = [
     "Append",
@@ -301,7 +301,7 @@ def _look(writer: Pipeline, batch: Sequence[Packed]) -> Taken:
     and those after the first begin under the lock.
     """
     ids = b"".join([element(packed.aggregate_id.bytes) for packed in batch])
-    calls: list[Call] = [(BEGIN, ()), (_LOCK_HEAD, ()), (_NEWEST, (array(2950, len(batch), ids),))]
+    calls: list[Call] = [(BEGIN, ()), (_LOCK_HEAD, ()), (_NEWEST, (array(UUID_OID, len(batch), ids),))]
     names = [(claim.claim, claim.name) for packed in batch for claim in packed.claims]
     if names:
         calls.append((_CLAIMED, merged(_CLAIMED, [p.parts[CLAIMS] for p in batch if CLAIMS in p.parts])))
