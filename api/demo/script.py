@@ -1,8 +1,9 @@
 """The words that the demo's stories are told in. Each notes what happens and when; nothing is recorded here.
 
-Moments are told as days before now, and fall into office hours. What is noted may be told in any order: whoever records
-it sorts it by time. All that is drawn comes from one `Random`, so the same seed tells the same story; only ids and
-secrets differ, which nobody must be able to draw again.
+Moments are told as days before now, and fall into the office hours of working days. So what depends on another thing
+is told three days after it or later: a weekend may bring the two together. What is noted may be told in any order, for
+whoever records it sorts it by time. All that is drawn comes from one `Random`, so the same seed tells the same story;
+only ids and secrets differ, which nobody must be able to draw again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,54 +15,38 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from api.wiring import Services
+from ledger.account import reason_of_closing
+from ledger.application import reason_of_archiving
 from ledger.catalogue import DEFAULT_CATALOGUE, Catalogue, OrganisationCatalogue, evolve, set_catalogue
 from ledger.commands import (
     ArchiveApplication,
-    ChangeOperatorRoles,
     CloseAccount,
     Command,
     ConnectApis,
     CreateCredential,
-    DescribeCredential,
-    EraseCredential,
     RegisterApplication,
     RegisterOrganisation,
-    RemoveOperator,
-    ResumeCredential,
     RevokeCredential,
-    SetAllowlist,
     SetCatalogue,
-    SuspendCredential,
 )
 from ledger.events import Context, Recorded
 from ledger.issuing import Wanted, issue_credential, issue_operator, issue_operator_rotation, issue_rotation
 from ledger.opening import issue_account
 from ledger.permissions import Api, Group, api_names
-from ledger.secrets import DigestKeys, IssuedSecret
-from ledger.settings import Settings
-from ledger.values import (
-    AccountKind,
-    Description,
-    EmailAddress,
-    Kind,
-    Mode,
-    Name,
-    Reason,
-    RevocationReason,
-    Role,
-    Via,
-    networks,
-)
+from ledger.secrets import IssuedSecret
+from ledger.values import AccountKind, Description, Kind, Mode, Name, Reason, RevocationReason, Role, Via
 
 ACTOR = "command_line:demo"  # who begins what nobody in a story could have begun
 YEAR_DAYS = 365
-_OPENS, _OFFICE_MINUTES = time(8), 10 * 60
+_OPENS, _OFFICE_SECONDS = time(8), 10 * 60 * 60
 _TICKETS_A_DAY = 3
+_SWEPT_AFTER = timedelta(seconds=4)  # within those that the sweeper takes for its round
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An operator of the story, the door it comes through and the address it comes from."""
+    """An operator of the story: the door it comes through and the address it comes from."""
 
     id: UUID
     via: Via
@@ -83,7 +68,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An application of the story."""
+    """An application of the story, with the APIs that it is connected to."""
 
     id: UUID
     apis: tuple[str, ...]
@@ -106,23 +91,26 @@ def id_of(at: datetime) -> UUID:
 class Script:
     """One organisation's year, as commands with their moments. `prefix` begins the tickets that its reasons name."""
 
-    def __init__(
-        self, digests: DigestKeys, settings: Settings, now: datetime, draw: Random, name: str, prefix: str
-    ) -> None:
+    def __init__(self, services: Services, now: datetime, draw: Random, name: str, prefix: str) -> None:
         self.name = name
+        self.domain = f"{name.split()[0].lower()}.example"  # mail to it goes nowhere (RFC 2606)
         self.now = now
         self.draw = draw
         self.commands: list[Command] = []
         self.uses: list[Use] = []
         self.holdings: list[Holding] = []
-        self._digests = digests
-        self._settings = settings
+        self._digests = services.keyring.digests
+        self._settings = services.settings
         self._prefix = prefix
         self._catalogue: OrganisationCatalogue | None = None
-        began = self.day(YEAR_DAYS - 1)
+        began = self.day(YEAR_DAYS)
         self.organisation_id = id_of(began)
         context = Context(began, ACTOR, Via.COMMAND_LINE, self._request_id(), Reason("contract signed"))
-        self._note(RegisterOrganisation(context=context, organisation_id=self.organisation_id, name=Name(name)))
+        self.note(RegisterOrganisation(context=context, organisation_id=self.organisation_id, name=Name(name)))
+
+    def note(self, *commands: Command) -> None:
+        """This happens, at the moments that the commands carry."""
+        self.commands.extend(commands)
 
     # --- moments and contexts ----------------------------------------------------------------------------------------
 
@@ -130,35 +118,31 @@ class Script:
         """A moment in the office hours of a working day so many days ago, or of the last one before it."""
         day = (self.now - timedelta(days=ago)).date()
         day -= timedelta(days=max(0, day.weekday() - 4))
-        seconds = self.draw.randrange(_OFFICE_MINUTES * 60)
-        return datetime.combine(day, _OPENS, UTC) + timedelta(seconds=seconds, milliseconds=self.draw.randrange(1_000))
+        opens = datetime.combine(day, _OPENS, UTC)
+        return opens + timedelta(seconds=self.draw.randrange(_OFFICE_SECONDS), milliseconds=self.draw.randrange(1_000))
 
     def context(self, ago: int, by: Person, why: str) -> Context:
         """Somebody did it that day, for a ticket that says why."""
-        at = self.day(ago)
-        ticket = _TICKETS_A_DAY * (YEAR_DAYS - ago) + self.draw.randrange(_TICKETS_A_DAY)
-        reason = Reason(f"{self._prefix}-{1_000 + ticket}: {why}")
-        return Context(at, f"operator:{by.id}", by.via, self._request_id(), reason, by.address)
+        ticket = 1_000 + _TICKETS_A_DAY * (YEAR_DAYS - ago) + self.draw.randrange(_TICKETS_A_DAY)
+        reason = Reason(f"{self._prefix}-{ticket}: {why}")
+        return Context(self.day(ago), f"operator:{by.id}", by.via, self._request_id(), reason, by.address)
 
     def _request_id(self) -> str:
         return f"{self.draw.getrandbits(64):016x}"
-
-    def _note(self, *commands: Command) -> None:
-        self.commands.extend(commands)
 
     # --- people ------------------------------------------------------------------------------------------------------
 
     def hire(
         self,
         ago: int,
+        by: Person | None,
         name: str,
         *roles: Role,
         production: bool = False,
         via: Via = Via.CONSOLE,
-        by: Person | None = None,
         why: str = "joins the team",
     ) -> Person:
-        """Somebody gets a token. The first of an organisation gets it from whoever runs the installation."""
+        """Somebody gets a token. The first of an organisation, by nobody, has it from whoever runs the installation."""
         if by is None:
             context = Context(self.day(ago), ACTOR, Via.COMMAND_LINE, self._request_id(), Reason("first administrator"))
         else:
@@ -174,33 +158,14 @@ class Script:
             production=production,
             operator_id=person.id,
         )
-        self._note(command)
+        self.note(command)
         return person
-
-    @property
-    def domain(self) -> str:
-        """Where the organisation's mail goes: nowhere (RFC 2606)."""
-        return f"{self.name.split()[0].lower()}.example"
-
-    def promote(self, ago: int, by: Person, person: Person, *roles: Role, production: bool, why: str) -> None:
-        """Somebody gets other roles."""
-        context = self.context(ago, by, why)
-        self._note(
-            ChangeOperatorRoles(
-                context=context, operator_id=person.id, roles=frozenset(roles), production=production
-            )
-        )
-
-    def dismiss(self, ago: int, by: Person, person: Person, why: str) -> None:
-        """Somebody's token ends."""
-        self._note(RemoveOperator(context=self.context(ago, by, why), operator_id=person.id))
 
     def renew_token(self, ago: int, by: Person, person: Person, why: str) -> None:
         """Somebody gets another token; the one before is good for a day more."""
-        command, _ = issue_operator_rotation(
-            self._digests, self.context(ago, by, why), person.id, overlap=timedelta(days=1)
-        )
-        self._note(command)
+        overlap = timedelta(days=1)
+        command, _ = issue_operator_rotation(self._digests, self.context(ago, by, why), person.id, overlap=overlap)
+        self.note(command)
 
     # --- what credentials hang on ------------------------------------------------------------------------------------
 
@@ -214,12 +179,11 @@ class Script:
         command = SetCatalogue(
             context=self.context(ago, by, why), organisation_id=self.organisation_id, groups=groups, apis=apis
         )
-        self._note(command)
+        self.note(command)
         version = 0 if self._catalogue is None else self._catalogue.version
         for number, event in enumerate(set_catalogue(self._catalogue, command), version + 1):
-            self._catalogue = evolve(
-                self._catalogue, Recorded(command.catalogue_id, number, self.organisation_id, event)
-            )
+            recorded = Recorded(command.catalogue_id, number, self.organisation_id, event)
+            self._catalogue = evolve(self._catalogue, recorded)
 
     def open(
         self,
@@ -229,7 +193,7 @@ class Script:
         kind: AccountKind,
         why: str,
         *,
-        reference: str = "",
+        reference: str | None = None,
         parent_id: UUID | None = None,
         opened_on: date | None = None,
     ) -> tuple[UUID, Sequence[Holding]]:
@@ -249,20 +213,20 @@ class Script:
             account_id=id_of(context.at),
         )
         logins = [(replace(command, credential_id=id_of(context.at)), secret) for command, secret in opening.logins]
-        self._note(opening.account, *(command for command, _ in logins))
+        self.note(opening.account, *(command for command, _ in logins))
         return opening.account.account_id, [self._hold(command, secret) for command, secret in logins]
 
-    def close(self, ago: int, by: Person, account_id: UUID, why: str) -> Context:
-        """The account is closed; what then happens to what hangs on it is told by `sweep`."""
+    def close(self, ago: int, by: Person, account_id: UUID, why: str, holdings: Iterable[Holding]) -> None:
+        """The account is closed, and then what hangs on it is swept."""
         context = self.context(ago, by, why)
-        self._note(CloseAccount(context=context, account_id=account_id))
-        return context
+        self.note(CloseAccount(context=context, account_id=account_id))
+        self._sweep(context, reason_of_closing(context.reason), holdings)
 
     def register(self, ago: int, by: Person, title: str, description: str, apis: Iterable[str], why: str) -> App:
         """An application that is connected to these APIs."""
         context = self.context(ago, by, why)
         app = App(id_of(context.at), tuple(apis))
-        self._note(
+        self.note(
             RegisterApplication(
                 context=context,
                 application_id=app.id,
@@ -274,31 +238,22 @@ class Script:
         )
         return app
 
-    def connect(self, ago: int, by: Person, app: App, apis: Iterable[str], why: str) -> App:
+    def connect(self, ago: int, by: Person, app: App, apis: Iterable[str], why: str) -> None:
         """The application is connected to these APIs and no others."""
-        app = replace(app, apis=tuple(apis))
-        self._note(
-            ConnectApis(context=self.context(ago, by, why), application_id=app.id, apis=api_names(app.apis))
-        )
-        return app
+        self.note(ConnectApis(context=self.context(ago, by, why), application_id=app.id, apis=api_names(apis)))
 
-    def archive(self, ago: int, by: Person, app: App, why: str) -> Context:
-        """The application is given up; what then happens to its credentials is told by `sweep`."""
+    def archive(self, ago: int, by: Person, app: App, why: str, holdings: Iterable[Holding]) -> None:
+        """The application is given up, and then its credentials are swept."""
         context = self.context(ago, by, why)
-        self._note(ArchiveApplication(context=context, application_id=app.id))
-        return context
+        self.note(ArchiveApplication(context=context, application_id=app.id))
+        self._sweep(context, reason_of_archiving(context.reason), holdings)
 
-    def sweep(self, ended: Context, reason: Reason, subs: Iterable[UUID] = (), holdings: Iterable[Holding] = ()) -> None:
-        """What the sweeper does within seconds of such an end, in the name of who decided on it."""
-        context = replace(ended, at=ended.at + timedelta(seconds=4), via=Via.SYSTEM, reason=reason, address="")
-        self._note(*(CloseAccount(context=context, account_id=account_id) for account_id in subs))
-        self._note(
-            *(
-                RevokeCredential(
-                    context=context, credential_id=holding.id, revocation_reason=RevocationReason.NO_LONGER_USED
-                )
-                for holding in holdings
-            )
+    def _sweep(self, ended: Context, reason: Reason, holdings: Iterable[Holding]) -> None:
+        """What the sweeper does after such an end, in the name of who decided on it (`api/sweeping.py`)."""
+        context = replace(ended, at=ended.at + _SWEPT_AFTER, via=Via.SYSTEM, reason=reason, address="")
+        because = RevocationReason.NO_LONGER_USED
+        self.note(
+            *(RevokeCredential(context=context, credential_id=one.id, revocation_reason=because) for one in holdings)
         )
 
     # --- credentials -------------------------------------------------------------------------------------------------
@@ -329,7 +284,7 @@ class Script:
             ceiling=None if app is None else self.catalogue.ceiling(app.apis),
             **wanted,
         )
-        self._note(command)
+        self.note(command)
         return self._hold(command, secret)
 
     def _hold(self, command: CreateCredential, secret: IssuedSecret) -> Holding:
@@ -349,20 +304,20 @@ class Script:
         login: str | None = None,
     ) -> None:
         """A new secret. With another login it takes effect at once."""
-        command, secret = issue_rotation(
+        credential = {
+            "credential_id": holding.id,
+            "kind": holding.kind,
+            "mode": holding.mode,
+            "public_id": holding.public_id,
+        }
+        command, holding.secret = issue_rotation(
             self._digests,
             self.context(ago, by, why),
-            {
-                "credential_id": holding.id,
-                "kind": holding.kind,
-                "mode": holding.mode,
-                "public_id": holding.public_id,
-            },
+            credential,
             login=login,
             overlap=timedelta(0) if login else overlap,
         )
-        self._note(command)
-        holding.secret = secret
+        self.note(command)
         holding.versions += 1
         holding.public_id = login or holding.public_id
 
@@ -377,42 +332,12 @@ class Script:
         effective_at: datetime | None = None,
     ) -> None:
         """The end, or the announcement of it."""
-        self._note(
+        self.note(
             RevokeCredential(
                 context=self.context(ago, by, why),
                 credential_id=holding.id,
                 revocation_reason=because,
                 effective_at=effective_at,
-            )
-        )
-
-    def suspend(self, ago: int, by: Person, holding: Holding, why: str) -> None:
-        """Refused until further notice."""
-        self._note(SuspendCredential(context=self.context(ago, by, why), credential_id=holding.id))
-
-    def resume(self, ago: int, by: Person, holding: Holding, why: str) -> None:
-        """Good again."""
-        self._note(ResumeCredential(context=self.context(ago, by, why), credential_id=holding.id))
-
-    def erase(self, ago: int, by: Person, holding: Holding, why: str) -> None:
-        """Its personal data goes."""
-        self._note(EraseCredential(context=self.context(ago, by, why), credential_id=holding.id))
-
-    def allow(self, ago: int, by: Person, holding: Holding, allowlist: Iterable[str], why: str) -> None:
-        """It may be used from these networks only."""
-        self._note(
-            SetAllowlist(
-                context=self.context(ago, by, why), credential_id=holding.id, networks=networks(allowlist)
-            )
-        )
-
-    def assign(self, ago: int, by: Person, holding: Holding, contact_email: str, why: str) -> None:
-        """Somebody else answers for it."""
-        self._note(
-            DescribeCredential(
-                context=self.context(ago, by, why),
-                credential_id=holding.id,
-                contact_email=EmailAddress(contact_email),
             )
         )
 
