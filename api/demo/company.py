@@ -53,7 +53,7 @@ def mailbox(whose: str, customer: str) -> str:
 
 
 def groups(wording: Mapping[str, Sequence[str]], live_only: Sequence[str] = ()) -> tuple[Group, ...]:
-    """Groups by title, with the titles of entities to view and edit; in both modes but for scopes that are `live_only`."""
+    """Groups by title, with the titles of entities to view and edit, in both modes where they are not `live_only`."""
 
     def name(title: str) -> str:
         return title.lower().replace(" ", "_")
