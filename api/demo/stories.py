@@ -5,6 +5,7 @@ A module a system has its tables and its story, in the words of `api/demo/script
 it whole or not at all.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,26 +32,31 @@ STORIES: Mapping[tuple[str, str], Callable[[Script], Holding]] = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An organisation's recorded story, and a credential of it to try."""
+    """An organisation's recorded story, how many events it has, and a credential of it to try."""
 
     script: Script
     example: Holding
+    events: int
 
 
 def tell_all(services: Services, *, now: datetime, seed: int) -> Sequence[Told]:
     """Record all five stories, as they led up to `now`."""
-    told = []
+    scripts, examples = list[Script](), list[Holding]()
     for (name, prefix), tell in STORIES.items():
         # A source of its own, so that a change in one story leaves the others as they are.
         draw = Random(f"{seed}/{name}")  # noqa: S311 - fates, not secrets
         script = Script(services, now, draw, name, prefix)
-        told.append(Told(script, tell(script)))
+        examples.append(tell(script))
+        scripts.append(script)
     # In the order of time, whichever company it was; what is of one moment stays in the order it was told in.
-    commands = [command for one in told for command in one.script.commands]
-    services.ledger.handle_all(sorted(commands, key=attrgetter("context.at")))
+    commands = [command for script in scripts for command in script.commands]
+    receipts = services.ledger.handle_all(sorted(commands, key=attrgetter("context.at")))
     usage = UsageRecorder(services.store, services.settings.usage_flush)
-    for one in told:
-        for use in one.script.uses:
+    for script in scripts:
+        for use in script.uses:
             usage.note(use.credential_id, use.version, use.at)
     usage.flush()
-    return told
+    events = Counter(recorded.organisation_id for receipt in receipts for recorded in receipt.recorded)
+    return [
+        Told(script, example, events[script.organisation_id]) for script, example in zip(scripts, examples, strict=True)
+    ]
