@@ -142,10 +142,10 @@ def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
         session.services.ledger.load(ORGANISATION, organisation)  # an empty list of no organisation would mislead
         _catch_up(session)
         rows, more = _listed(session, organisation, CredentialFilters(**filters), now, limit)
-    if json:
-        data = [session.document(row, now) for row in rows]
-        print_json({"data": data, "pagination": {"has_more": more}})
-        return
+        if json:
+            data = [session.document(row, now) for row in rows]
+            print_json({"data": data, "pagination": {"has_more": more}})
+            return
     print_table(
         ("id", "name", "status", "kind", "public id or login", "mode", "contact", "created"),
         [

@@ -105,8 +105,8 @@ def _documents(made: Sequence[_Made], told: Sequence[Told]) -> list[dict[str, ob
             document["example"] = {
                 "credential_id": example.id,
                 "kind": example.kind,
-                "name": example.name or None,
                 "public_id": example.public_id,
+                "channel": example.channel,
                 "secret": example.secret.plaintext,
             }
         documents.append(document)
@@ -118,10 +118,10 @@ def _print(made: Sequence[_Made], told: Sequence[Told], token: str) -> None:
         ("organisation", "name", "credentials", "events"),
         [(one.id, one.name, f"{one.credentials:,}", f"{one.events:,}") for one in made],
     )
-    tell("Secrets to try, with the public id where one is asked for. They are shown this once.")
+    tell("Secrets to try, one of each. They are shown this once.")
     print_table(
-        ("secret", "public id", "of"),
-        [(one.example.secret.plaintext, one.example.public_id, one.script.name) for one in told],
+        ("secret", "public id or login", "channel", "organisation"),
+        [(one.example.secret.plaintext, one.example.public_id, one.example.channel, one.script.name) for one in told],
     )
     tell("And a verifier's token to ask with, as a gateway does: POST /v1/verify.")
     print_facts([("token", token)])

@@ -35,7 +35,7 @@ from ledger.issuing import Wanted, issue_credential, issue_operator, issue_opera
 from ledger.opening import issue_account
 from ledger.permissions import Api, Group, api_names
 from ledger.secrets import IssuedSecret
-from ledger.values import AccountKind, Description, Kind, Mode, Name, Reason, RevocationReason, Role, Via
+from ledger.values import AccountKind, Channel, Description, Kind, Mode, Name, Reason, RevocationReason, Role, Via
 
 ACTOR = "command_line:demo"  # who begins what nobody in a story could have begun
 YEAR_DAYS = 365
@@ -61,7 +61,7 @@ class Holding:
     kind: Kind
     mode: Mode
     public_id: str
-    name: str
+    channel: Channel | None
     secret: IssuedSecret = field(repr=False)
     versions: int = 1
 
@@ -289,7 +289,7 @@ class Script:
 
     def _hold(self, command: CreateCredential, secret: IssuedSecret) -> Holding:
         public_id = command.login or command.public_id or ""
-        holding = Holding(command.credential_id, command.kind, command.mode, public_id, command.name or "", secret)
+        holding = Holding(command.credential_id, command.kind, command.mode, public_id, command.channel, secret)
         self.holdings.append(holding)
         return holding
 

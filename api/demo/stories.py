@@ -41,22 +41,25 @@ class Told:
 
 def tell_all(services: Services, *, now: datetime, seed: int) -> Sequence[Told]:
     """Record all five stories, as they led up to `now`."""
-    scripts, examples = list[Script](), list[Holding]()
-    for (name, prefix), tell in STORIES.items():
-        # A source of its own, so that a change in one story leaves the others as they are.
-        draw = Random(f"{seed}/{name}")  # noqa: S311 - fates, not secrets
-        script = Script(services, now, draw, name, prefix)
-        examples.append(tell(script))
-        scripts.append(script)
+    written = write_all(services, now=now, seed=seed)
     # In the order of time, whichever company it was; what is of one moment stays in the order it was told in.
-    commands = [command for script in scripts for command in script.commands]
+    commands = [command for script, _ in written for command in script.commands]
     receipts = services.ledger.handle_all(sorted(commands, key=attrgetter("context.at")))
     usage = UsageRecorder(services.store, services.settings.usage_flush)
-    for script in scripts:
+    for script, _ in written:
         for use in script.uses:
             usage.note(use.credential_id, use.version, use.at)
     usage.flush()
     events = Counter(recorded.organisation_id for receipt in receipts for recorded in receipt.recorded)
-    return [
-        Told(script, example, events[script.organisation_id]) for script, example in zip(scripts, examples, strict=True)
-    ]
+    return [Told(script, example, events[script.organisation_id]) for script, example in written]
+
+
+def write_all(services: Services, *, now: datetime, seed: int) -> Sequence[tuple[Script, Holding]]:
+    """The five scripts, nothing of which is recorded, each with the credential to try."""
+    written = []
+    for (name, prefix), tell in STORIES.items():
+        # A source of its own, so that a change in one story leaves the others as they are.
+        draw = Random(f"{seed}/{name}")  # noqa: S311 - fates, not secrets
+        script = Script(services, now, draw, name, prefix)
+        written.append((script, tell(script)))
+    return written
