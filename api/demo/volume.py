@@ -6,7 +6,6 @@ same seed draws the same lives; only ids and secrets, which are never drawn, dif
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -88,7 +87,7 @@ def fill(
     usage = UsageRecorder(services.store, services.settings.usage_flush)
     events = done = 0
     with collecting_rarely():
-        for chunk in _ahead(_chunks(_commands(services, organisation_id, count, now, draw, usage))):
+        for chunk in _chunks(_commands(services, organisation_id, count, now, draw, usage)):
             events += sum(len(receipt.recorded) for receipt in services.ledger.handle_all(chunk))
             usage.flush()
             done += sum(isinstance(command, CreateCredential) for command in chunk)
@@ -100,15 +99,6 @@ def fill(
 def _chunks(commands: Iterator[Command]) -> Iterator[list[Command]]:
     while chunk := list(islice(commands, COMMIT_COMMANDS)):
         yield chunk
-
-
-def _ahead(chunks: Iterator[list[Command]]) -> Iterator[list[Command]]:
-    """The same, each made on another thread while PostgreSQL stores the one before."""
-    with ThreadPoolExecutor(1, "demo") as maker:
-        coming = maker.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = maker.submit(next, chunks, None)
-            yield chunk
 
 
 # What is to come of a credential: its moment, a number that tells two of one moment apart, whose it is, and what. A
