@@ -40,7 +40,7 @@ def test_every_kind_of_credential_and_operator_occurs(services: Services) -> Non
     tell_all(services, now=NOW, seed=1)
 
     def values(query: str) -> set[Any]:
-        return {row["value"] for row in services.store.rows(query)}  # type: ignore[arg-type]  # literals below
+        return {row["value"] for row in services.store.rows(query)}
 
     assert values("SELECT kind AS value FROM credential_status") == set(Kind)
     assert values("SELECT mode AS value FROM credential_status") == set(Mode)
@@ -85,7 +85,7 @@ def test_reasons_read_like_tickets_and_each_event_has_one(services: Services) ->
 
 def story(services: Services, seed: int) -> list[tuple[object, ...]]:
     """What can be said of a story without ids and secrets."""
-    told = []
+    told = list[tuple[object, ...]]()
     for script, _ in write_all(services, now=NOW, seed=seed):
         told += [(type(c), c.context.at, c.context.reason.partition("of ")[0]) for c in script.commands]
         told += [(use.version, use.at) for use in script.uses]
