@@ -86,6 +86,13 @@ def allow(roles: frozenset[Role], organisation_id: UUID | None = None) -> Caller
     return found
 
 
+def sees_hints(mode: str) -> bool:
+    """Whether the caller sees the last characters of secrets of this mode. Those of live ones an installation may keep
+    from whoever lacks the grant for production (`Settings.production_hints`).
+    """
+    return mode != Mode.LIVE or services().settings.production_hints == "all" or caller().production
+
+
 def allow_mode(mode: str) -> None:
     """Refuse a caller without the grant for production where live credentials are concerned."""
     if mode == Mode.LIVE and not caller().production:

@@ -72,7 +72,7 @@ from ledger.values import (
     utc,
 )
 from projections.credential_list import VIEW, CredentialFilters, list_credentials
-from projections.credential_status import find_credential, status_row
+from projections.credential_status import find_credential, list_successors, status_row
 from projections.history import credential_as_of, history_of
 
 blueprint = Blueprint(
@@ -118,8 +118,10 @@ class Credentials(MethodView):
     def get(self, query: Body, organisation_id: UUID) -> Response:
         """List an organisation's credentials.
 
-        Newest first; those for which all that is given holds. The list may be milliseconds behind: send
-        `Keyledger-At-Least` to be sure of your own write.
+        Those for which all that is given holds, newest first. What a time decides about comes by that time: with
+        `overdue` or `due_before` first what is due the longest, with `expiring_before` what ends the soonest, with
+        `status=rotating` whose overlap does, with `status=expired` what ended last. The list may be milliseconds
+        behind: send `Keyledger-At-Least` to be sure of your own write.
         """
         allow(READS_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)
@@ -150,7 +152,10 @@ class Credentials(MethodView):
             wanted = {name: value for name, value in body.items() if name not in ("reason", "secret", "kind")}
             _check_superseded(organisation_id, wanted.get("supersedes"))
             wanted["allowlist"] = wanted.get("allowlist") or ()
-            grounds = granting.grounds_of(services(), organisation_id, wanted.get("application_id"))
+            grounds = granting.grounds_of(
+                services(), organisation_id, wanted.get("application_id"), wanted.get("account_id")
+            )
+            wanted["account_id"] = grounds.account_id
             command, secret = issue_credential(
                 services().keyring.digests,
                 grounds.catalogue,
@@ -182,7 +187,7 @@ def _filters(query: Body) -> CredentialFilters:
         given["channel"] = Channel(given["channel"])
     if "contact_email" in given:
         given["contact_email"] = EmailAddress(given["contact_email"])
-    for name in ("unused_since", "expiring_before"):
+    for name in ("due_before", "unused_since", "expiring_before"):
         if name in given:
             given[name] = utc(given[name], name)
     return CredentialFilters(**given)
@@ -205,13 +210,17 @@ class Credential(MethodView):
 
         As it is, or as it was at a time or a version, which takes a role that reads history; never its secret. The
         past has no `ETag`, as nothing can be decided on it, and no last-used times, as they are not events. What its
-        scopes grant at this moment is `effective_scopes`, which the past does not have either.
+        scopes grant at this moment is `effective_scopes`, and what took its place `superseded_by`, which the past does
+        not have either.
         """
         if query:
             return _past(query, organisation_id, credential_id)
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, credential_id)
-        body = outgoing.credential(row) | {"effective_scopes": granting.effective_scopes(services(), row)}
+        body = outgoing.credential(row) | {
+            "effective_scopes": granting.effective_scopes(services(), row),
+            "superseded_by": list_successors(services().store, organisation_id, credential_id),
+        }
         return outgoing.answer(body, headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="describeCredential", **COMMAND_ON_A_VERSION)

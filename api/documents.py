@@ -14,6 +14,7 @@ from ledger.catalogue import FIRST_VERSION, Catalogue
 from ledger.events import Context
 from ledger.values import Mode, Status
 from projections.catalogue_status import Catalogues
+from projections.history import Entry
 
 Row = Mapping[str, Any]
 Document = dict[str, Any]
@@ -165,12 +166,14 @@ def bulk_revocation(row: Row) -> Document:
     }
 
 
-def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogues) -> Document:
-    """A credential at a moment, from its status row (`last_used` where the query brought it). Of its secrets hints."""
+def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogues, *, hints: bool = True) -> Document:
+    """A credential at a moment, from its status row (`last_used` where the query brought it). Of its secrets hints,
+    unless those are withheld.
+    """
     # Version 1 of a credential has no scopes yet: they are fixed in the same commit.
     chosen_from = catalogues.version(row["organisation_id"], row["catalogue_version"] or FIRST_VERSION)
     labels = chosen_from.labels(Mode(row["mode"]), row["scopes"])
-    secrets = [_secret(secret, row.get("last_used") or {}) for secret in row["secrets"]]
+    secrets = [_secret(secret, row.get("last_used") or {}, hints) for secret in row["secrets"]]
     status = status_of(row, at)
     rotated = row["rotated_at"] or row["created_at"]
     due = rotated + timedelta(days=rotation_days)
@@ -211,6 +214,26 @@ def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogue
     }
 
 
+def owner(row: Row, rotation_days: int) -> Document:
+    """Somebody who answers for credentials, as it reads."""
+    oldest = row["oldest_secret_at"]
+    return {
+        "organisation_id": row["organisation_id"],
+        "contact_email": row["contact_email"],
+        "credentials": row["credentials"],
+        "overdue": row["overdue"],
+        "next_rotation_due_at": oldest and oldest + timedelta(days=rotation_days),
+    }
+
+
+def entry(found: Entry, *, hints: bool = True) -> Document:
+    """A step of a thing's history as it reads. Of a secret in it the hint, unless that is withheld."""
+    document = asdict(found)
+    if not hints and "secret" in found.data:
+        document["data"]["secret"]["hint"] = ""
+    return document
+
+
 def activity(row: Row) -> Document:
     """One thing that happened in an organisation, as it reads."""
     return {
@@ -230,12 +253,12 @@ def activity(row: Row) -> Document:
     }
 
 
-def _secret(secret: Row, last_used: Row) -> Document:
+def _secret(secret: Row, last_used: Row, hints: bool) -> Document:
     version = secret["version"]
     used = last_used.get(str(version))
     return {
         "version": version,
-        "hint": secret["hint"],
+        "hint": secret["hint"] if hints else "",
         "created_at": _moment(secret["created_at"]),
         "expires_at": _moment(secret["expires_at"]),
         "last_used_at": _moment(used),

@@ -6,6 +6,7 @@ database that is away) goes to the application as if nobody had looked, which th
 error that is told in two places. Both settle and answer by `api/verifying.py`.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from api.observability import Noted, note_request
 from api.outgoing import FINISHING_HEADERS
 from api.verifying import Answer, Asked, UnknownToken
 from api.wiring import Services
-from ledger.errors import InvalidValue, LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.secrets import SECRET_CHARS_MAX, well_formed
 from ledger.values import SCOPES_MAX, AnyAddress, Channel, Mode, parse_address
 from ledger.verification import Verdict
@@ -32,8 +33,12 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-# A longer body is not what a gateway sends; the application reads it, up to its own bound.
+# A longer body or query is not what a gateway sends; the application reads it, up to its own bounds.
 BODY_BYTES_MAX = 8_192
+QUERY_CHARS_MAX = 512
+_LENGTH_DIGITS_MAX = 7
+
+logger = logging.getLogger("keyledger.fast_path")
 
 _REASONS = {200: "200 OK", 401: "401 UNAUTHORIZED", 403: "403 FORBIDDEN"}
 
@@ -60,6 +65,7 @@ class FastPath:
     def __init__(self, application: Application, services: Services) -> None:
         self._application = application
         self._services = services
+        self._body_bytes_max = min(BODY_BYTES_MAX, services.settings.body_bytes_max)
         self._routes = {
             ("POST", "/v1/verify"): ("Verification.verify", self._verify),
             ("GET", "/v1/authorize"): ("Verification.authorize", self._authorize),
@@ -75,7 +81,13 @@ class FastPath:
         request_id = safe_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
             gateway, verdict, answer = answer_to(environ, request_id)
+        except Unavailable as error:
+            environ[verifying.FOUND_UNAVAILABLE] = error
+            return self._application(environ, start_response)
         except (_NotPlainError, UnknownToken, LedgerError):
+            return self._application(environ, start_response)
+        except Exception:  # a fault of ours is told, counted and logged there, if it shows again
+            logger.exception("the fast path failed", extra={"request_id": request_id})
             return self._application(environ, start_response)
         headers = [*answer.headers.items(), *FINISHING_HEADERS, ("X-Request-Id", request_id)]
         start_response(_REASONS[answer.status], [*headers, ("Content-Length", str(len(answer.body)))])
@@ -87,7 +99,8 @@ class FastPath:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme != "Bearer":
             raise _NotPlainError
-        body = _read(environ)
+        digests = self._digests(token)
+        body = _read(environ, self._body_bytes_max)
         asked = Asked(
             body.secret,
             body.public_id,
@@ -97,52 +110,59 @@ class FastPath:
             body.scopes,
             body.api,
         )
-        gateway, verdict = self._settle(token, asked)
+        gateway, verdict = verifying.settle(self._services, digests, asked, datetime.now(UTC))
         return gateway, verdict, verifying.told(verdict, request_id)
 
     def _authorize(self, environ: Environ, request_id: str) -> tuple[Caller, Verdict, Answer]:
+        digests = self._digests(environ.get("HTTP_X_GATEWAY_TOKEN", ""))
         presented = verifying.presented(environ.get("HTTP_X_API_KEY"), environ.get("HTTP_AUTHORIZATION"))
         if presented is None:
             raise _NotPlainError
         secret, public_id = presented
-        asked = Asked(secret, public_id, self._client(environ), **_required(environ.get("QUERY_STRING", "")))
-        gateway, verdict = self._settle(environ.get("HTTP_X_GATEWAY_TOKEN", ""), asked)
+        query = environ.get("QUERY_STRING", "")
+        if len(query) > QUERY_CHARS_MAX:
+            raise _NotPlainError
+        required = _required(query)
+        if "client_address" not in required:
+            required = {**required, "client_address": self._address(environ)}
+        asked = Asked(secret, public_id, **required)
+        gateway, verdict = verifying.settle(self._services, digests, asked, datetime.now(UTC))
         return gateway, verdict, verifying.directed(verdict, request_id)
 
-    def _settle(self, token: str, asked: Asked) -> tuple[Caller, Verdict]:
+    def _digests(self, token: str) -> Sequence[str]:
+        """Before anything is read for it, the token is one that can have been issued."""
         if not well_formed(token):
             raise _NotPlainError
-        digests: Sequence[str] = self._services.keyring.digests.candidates(token)
-        return verifying.settle(self._services, digests, asked, datetime.now(UTC))
+        return self._services.keyring.digests.candidates(token)
 
-    def _client(self, environ: Environ) -> AnyAddress | None:
+    def _address(self, environ: Environ) -> AnyAddress | None:
         given = environ.get("HTTP_X_REAL_IP")
         if not given:
             trusted = self._services.settings.trusted_proxies
             given = client_address(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""), trusted)
-        try:
-            return parse_address(given)
-        except InvalidValue:
-            return None
+        return verifying.readable_address(given)
 
 
-@lru_cache(maxsize=1_000)  # a proxy's configuration names one for each place that it guards
+@lru_cache(maxsize=1_000)  # a proxy's configuration has one for each place that it guards; some megabyte
 def _required(query: str) -> dict[str, Any]:
     return verifying.required(parse_qsl(query, keep_blank_values=True))
 
 
-def _read(environ: Environ) -> _Body:
+def _read(environ: Environ, bytes_max: int) -> _Body:
     """The body, if it is plain. The application still finds all of it where it stood."""
     length = environ.get("CONTENT_LENGTH", "")
     if (
         environ.get("CONTENT_TYPE") != "application/json"
         or "HTTP_CONTENT_ENCODING" in environ
         or not (length.isascii() and length.isdecimal())
-        or int(length) > BODY_BYTES_MAX
+        or len(length) > _LENGTH_DIGITS_MAX
+        or int(length) > bytes_max
     ):
         raise _NotPlainError
     content = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = BytesIO(content)
+    if len(content) != int(length):
+        raise _NotPlainError
     try:
         check_distinct(content.decode())  # the only one of the two that sees a name twice
         return _decode(content)

@@ -24,26 +24,36 @@ from projections.application_status import find_grounds
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """`ceiling` are the scopes that the application's APIs take; None for a credential of no application."""
+    """`ceiling` are the scopes that the application's APIs take; None for a credential of no application.
+
+    `account_id` is the account that it belongs to: as asked, or its application's.
+    """
 
     catalogue: Catalogue
     ceiling: frozenset[str] | None
+    account_id: UUID | None
 
 
-def grounds_of(services: Services, organisation_id: UUID, application_id: UUID | None) -> Grounds:
-    """What a new credential stands on, in one look-up.
+def grounds_of(
+    services: Services, organisation_id: UUID, application_id: UUID | None, account_id: UUID | None = None
+) -> Grounds:
+    """What a new credential stands on, in one look-up. The credential of an account's application is that account's,
+    so that closing the account ends it.
 
-    Raises `InvalidValue` for an application that is not this organisation's, and `ApplicationArchived`.
+    Raises `InvalidValue` for an application that is not this organisation's or for another account than its own, and
+    `ApplicationArchived`.
     """
     found = find_grounds(services.store, organisation_id, application_id)
     catalogue = services.catalogues.version(organisation_id, found.catalogue_version)
     if application_id is None:
-        return Grounds(catalogue, None)
+        return Grounds(catalogue, None, account_id)
     if found.application_id is None:
         raise InvalidValue("application_id", "is not an application of this organisation", "unknown_application")
     if found.archived_at is not None:
         raise ApplicationArchived("the application is archived: it gets no new credentials")
-    return Grounds(catalogue, catalogue.ceiling(found.apis or ()))
+    if account_id is not None and found.account_id not in (None, account_id):
+        raise InvalidValue("account_id", "is not the account of the application", "contradiction")
+    return Grounds(catalogue, catalogue.ceiling(found.apis or ()), account_id or found.account_id)
 
 
 def connectable(catalogue: Catalogue, names: Iterable[str]) -> tuple[CatalogueName, ...]:

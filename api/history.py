@@ -1,6 +1,5 @@
 """History: what happened to a credential, an account or an application, and everything in an organisation."""
 
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from flask_smorest import Blueprint
 from api import documents, outgoing
 from api.accounts import existing as existing_account
 from api.applications import existing as existing_application
-from api.auth import READS_HISTORY, allow, authenticate
+from api.auth import READS_HISTORY, allow, authenticate, sees_hints
 from api.commanding import reach_position
 from api.credentials import existing
 from api.incoming import StrictParser, services
@@ -42,8 +41,8 @@ def credential_events(query: dict[str, Any], organisation_id: UUID, credential_i
     credential's personal data was destroyed; what verifies a secret is never shown.
     """
     allow(READS_HISTORY, organisation_id)
-    existing(organisation_id, credential_id)
-    return _page_of_history(query, organisation_id, credential_id)
+    row = existing(organisation_id, credential_id)
+    return _page_of_history(query, organisation_id, credential_id, hints=sees_hints(row["mode"]))
 
 
 @blueprint.route("/accounts/<uuid:account_id>/events")
@@ -74,7 +73,9 @@ def application_events(query: dict[str, Any], organisation_id: UUID, application
     return _page_of_history(query, organisation_id, application_id)
 
 
-def _page_of_history(query: dict[str, Any], organisation_id: UUID, aggregate_id: UUID) -> Response:
+def _page_of_history(
+    query: dict[str, Any], organisation_id: UUID, aggregate_id: UUID, *, hints: bool = True
+) -> Response:
     """The part of a thing's history that was asked for."""
     entries = history_of(services().log, organisation_id, aggregate_id, up_to_version=query.get("up_to_version"))
     of = (aggregate_id, query.get("up_to_version"))
@@ -82,7 +83,7 @@ def _page_of_history(query: dict[str, Any], organisation_id: UUID, aggregate_id:
     left = [entry for entry in entries or () if entry.version > after]
     shown = left[: query["limit"]]
     cursor = encode_cursor((shown[-1].version,), of) if len(left) > len(shown) else None
-    return outgoing.page(map(asdict, shown), cursor)
+    return outgoing.page((documents.entry(one, hints=hints) for one in shown), cursor)
 
 
 @blueprint.route("/events")

@@ -46,6 +46,7 @@ from ledger.secrets import SECRET_PATTERN
 from ledger.service import Idempotency, Ledger, Receipt
 from ledger.settings import Settings
 from ledger.store.recorder import BatchStatistics
+from projections.reports import report_counts
 from projections.runner import lag
 from projections.usage import UsageRecorder
 
@@ -142,6 +143,8 @@ QUEUE_DEPTH = Gauge("keyledger_commit_queue_depth", "Commands waiting for a comm
 POOL_SIZE = Gauge("keyledger_pool_connections", "PostgreSQL connections of the pool.", multiprocess_mode="livesum")
 POOL_IDLE = Gauge("keyledger_pool_idle", "Of those, the idle ones.", multiprocess_mode="livesum")
 POOL_WAITING = Gauge("keyledger_pool_waiting", "Requests waiting for a connection.", multiprocess_mode="livesum")
+READERS = Gauge("keyledger_readers", "Connections for verification's look-ups.", multiprocess_mode="livesum")
+READERS_BUSY = Gauge("keyledger_readers_busy", "Of those, the busy ones.", multiprocess_mode="livesum")
 USES_DROPPED = Gauge("keyledger_uses_dropped", "Last-used times that were not kept.", multiprocess_mode="livesum")
 
 GAUGES_SECONDS = 1.0  # finer than any scrape
@@ -185,6 +188,8 @@ def observing(services: Services, usage: UsageRecorder) -> Iterator[None]:
             POOL_SIZE.set(pool.get("pool_size", 0))
             POOL_IDLE.set(pool.get("pool_available", 0))
             POOL_WAITING.set(pool.get("requests_waiting", 0))
+            READERS.set(services.store.readers.count)
+            READERS_BUSY.set(services.store.readers.busy)
             USES_DROPPED.set(usage.dropped)
 
     thread = threading.Thread(target=keep_up, name="gauges", daemon=True)
@@ -215,10 +220,19 @@ def _of_the_ledger(services: Services) -> Any:
     up = GaugeMetricFamily("keyledger_database_up", "Whether PostgreSQL answers.")
     behind = GaugeMetricFamily("keyledger_projection_lag_seconds", "How far a view is behind.", labels=["projection"])
     events = GaugeMetricFamily("keyledger_projection_lag_events", "Events still to apply.", labels=["projection"])
+    held = GaugeMetricFamily(
+        "keyledger_report_credentials", "Credentials that a report holds, of all organisations.", labels=["report"]
+    )
+    counted = GaugeMetricFamily(
+        "keyledger_report_counted_timestamp_seconds", "When they were counted, in Unix time.", labels=["report"]
+    )
     try:
         for name, one in lag(services.store).items():
             behind.add_metric([name], one.seconds_behind)
             events.add_metric([name], one.head - one.position)
+        for row in report_counts(services.store):
+            held.add_metric([row["report"]], row["credentials"])
+            counted.add_metric([row["report"]], row["counted_at"].timestamp())
         up.add_metric([], 1)
     except StoreUnavailable:
         up.add_metric([], 0)
@@ -227,7 +241,7 @@ def _of_the_ledger(services: Services) -> Any:
         """The families as a collector."""
 
         def collect(self) -> Iterator[GaugeMetricFamily]:
-            yield from (build, up, behind, events)
+            yield from (build, up, behind, events, held, counted)
 
     found.register(Found())
     return found

@@ -91,6 +91,7 @@ MEANINGS_OF_PARAMETERS = {
     "mode": "The mode that the credential must have: live or test.",
     "channel": "The channel that the credential must be good for.",
     "scopes": "The scopes that the credential must have, separated by spaces or commas.",
+    "client_ip": "The address that the client came from. A proxy writes it here, where no client can reach.",
     "api": "The API that the credential's application must be connected to.",
 }
 

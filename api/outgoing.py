@@ -8,6 +8,7 @@ import orjson
 from flask import Response
 
 from api import documents
+from api.auth import sees_hints
 from api.incoming import now, services
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
@@ -44,5 +45,6 @@ def page(data: Iterable[Mapping[str, Any]], cursor: str | None) -> Response:
 
 
 def credential(row: Mapping[str, Any], at: datetime | None = None) -> documents.Document:
-    """A credential as it reads at a moment, or at this request's."""
-    return documents.credential(row, at or now(), services().settings.rotation_days, services().catalogues)
+    """A credential as it reads to the caller at a moment, or at this request's."""
+    rotation_days, catalogues = services().settings.rotation_days, services().catalogues
+    return documents.credential(row, at or now(), rotation_days, catalogues, hints=sees_hints(row["mode"]))

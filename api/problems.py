@@ -129,6 +129,7 @@ MEANINGS: Mapping[str, str] = {
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
     "first.",
     "rebuild_running": "The view is being rebuilt already.",
+    "rebuild_failed": "A process that rebuilt a part of the view is gone; the old view is still in place.",
     "last_administrator": "The installation would be left without an administrator.",
     "application_archived": "The application is archived, which is final. Register another one.",
     "name_already_claimed": "Somebody else has this name, public identifier or secret.",

@@ -39,11 +39,13 @@ from ledger.secrets import HINT_CHARS, IssuedSecret, well_formed
 from ledger.service import Ledger
 from ledger.settings import PREFIX, Settings, SettingsError
 from ledger.store.embedded import EmbeddedPostgres
+from ledger.store.interrupts import interrupts_held
 from ledger.store.keys import make_master_key_file
 from ledger.store.log import EventLog
 from ledger.store.migrate import migrate
 from ledger.values import Mode, Name, Role, Via
 from projections.operator_status import administrators_exist
+from projections.reports import ReportCounter
 from projections.runner import Projector
 
 # Connections that wait in the kernel; beyond them it refuses new ones, which a client notices at once.
@@ -60,7 +62,7 @@ STOP_SECONDS_MAX = 40
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
 SPARE_CONNECTIONS = 30
-CONNECTIONS_BESIDE_POOL = 5  # a process's group commit, the projector's views, and the sweeper
+CONNECTIONS_BESIDE_POOL = 6  # a process's group commit, the projector's views, the sweeper and the counter
 READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
 
 
@@ -152,16 +154,19 @@ def first_administrator(log: EventLog, ledger: Ledger) -> str | None:
 
 @contextmanager
 def _projecting(services: Services) -> Iterator[None]:
-    """The projector and the sweeper, where this process is to run them."""
+    """What works in the background, where this process is to do that."""
     if not services.settings.projector:
         yield
         return
     projector, sweeper = Projector(services.log), Sweeper(services)
+    counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
     projector.start()
     sweeper.start()
+    counter.start()
     try:
         yield
     finally:
+        counter.stop()
         sweeper.stop()
         projector.stop()
 
@@ -248,22 +253,12 @@ class _Server(Server):  # type: ignore[misc, valid-type]  # a name that granian 
     """
 
     def _spawn_workers(self, *args: Any, **more: Any) -> None:
-        with _interrupts_held():
+        with interrupts_held():
             super()._spawn_workers(*args, **more)
 
     def _respawn_workers(self, *args: Any, **more: Any) -> None:
-        with _interrupts_held():
+        with interrupts_held():
             super()._respawn_workers(*args, **more)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """What is started meanwhile never gets SIGINT; this process gets it afterwards."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _run_server(settings: Settings, address: str) -> None:

@@ -15,7 +15,6 @@ from api.auth import bearer_token, token_digests, unauthorised
 from api.incoming import StrictParser, client_address, now, request_id, services
 from api.schemas.verification import VerifyIn, VerifyOut
 from api.verifying import Answer, Asked, UnknownToken
-from ledger.errors import InvalidValue
 from ledger.values import AnyAddress, Channel, Mode, parse_address
 from ledger.verification import Verdict
 
@@ -53,6 +52,7 @@ def verify(body: dict[str, Any]) -> Response:
                 ("channel", {"enum": list(Channel)}),
                 ("scopes", {}),
                 ("api", {}),
+                ("client_ip", {}),
             )
         ),
     ],
@@ -66,9 +66,9 @@ def verify(body: dict[str, Any]) -> Response:
 def authorize() -> Response:
     """Answer a proxy's forward-auth subrequest: 200, 401 or 403.
 
-    The client's own credentials stand in Authorization (Bearer or Basic) or X-API-Key, its address in X-Real-IP (as
-    the proxy that holds the gateway token sets it), what is required in the query, the gateway's token in
-    X-Gateway-Token.
+    The client's own credentials stand in Authorization (Bearer or Basic) or X-API-Key, what is required in the query,
+    the gateway's token in X-Gateway-Token. The client's address is `client_ip` of the query, or X-Real-IP as the proxy
+    sets it, which must then drop the client's own `X_Real_IP`.
     """
     token = request.headers.get("X-Gateway-Token", "").strip()
     token_digests(token)  # a 401 before anything is said about the rest
@@ -77,12 +77,16 @@ def authorize() -> Response:
     if presented is None:
         return _response(verifying.challenged("present a credential", request_id()))
     secret, public_id = presented
-    asked = Asked(secret, public_id, _real_address(), **required)
+    if "client_address" not in required:
+        required = {**required, "client_address": _client_address()}
+    asked = Asked(secret, public_id, **required)
     return _response(verifying.directed(_settled(token, asked), request_id()))
 
 
 def _settled(token: str, asked: Asked) -> Verdict:
     """The verdict, and the request's caller and code for the log; 401 where the gateway's token is not good."""
+    if unavailable := request.environ.get(verifying.FOUND_UNAVAILABLE):
+        raise unavailable
     try:
         gateway, verdict = verifying.settle(services(), token_digests(token), asked, now())
     except UnknownToken:
@@ -99,16 +103,9 @@ def _response(answer: Answer) -> Response:
     return response
 
 
-def _real_address() -> AnyAddress | None:
-    """The client's address as the gateway gives it; a gateway holds a token, so its word counts.
-
-    None for one that cannot be read (nginx says `unix:` of a local socket): to an allowlist that is no address, which
-    refuses; a 422 would be for the gateway's operator, who is not there to read it.
-    """
+def _client_address() -> AnyAddress | None:
+    """The client's address as the gateway gives it in a header; a gateway holds a token, so its word counts."""
     given = request.headers.get("X-Real-IP") or client_address(
         request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
     )
-    try:
-        return parse_address(given)
-    except InvalidValue:
-        return None
+    return verifying.readable_address(given)

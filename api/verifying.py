@@ -17,7 +17,7 @@ from api.problems import problem_document
 from api.wiring import Services
 from ledger.errors import Forbidden, InvalidValue
 from ledger.secrets import claims_our_format, malformed
-from ledger.values import AnyAddress, Channel, Kind, Mode, one_of
+from ledger.values import AnyAddress, Channel, Kind, Mode, one_of, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
 from projections.operator_status import Caller
@@ -25,6 +25,10 @@ from projections.operator_status import Caller
 # What the client of a forward-auth proxy may present. In one header, as nginx before 1.23 hands on no more than one of
 # several, and written out, as a realm is always quoted (RFC 9110 sections 11.5 and 11.6.1).
 _CHALLENGES = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
+
+
+FOUND_UNAVAILABLE = "keyledger.unavailable"
+"""Where the fast path leaves in a request's environment that PostgreSQL did not answer, so that nobody waits twice."""
 
 
 class UnknownToken(Exception):
@@ -118,15 +122,19 @@ def told(verdict: Verdict, request_id: str) -> Answer:
 
 
 def required(parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """What a proxy's query requires, as fields of `Asked`.
+    """What a proxy's query requires and tells, as fields of `Asked`.
 
     Raises `InvalidValue` for a requirement that would otherwise go unheard: one of another name, the second of two, and
-    an empty one, as a proxy's variable that was not set must not mean that nothing is required.
+    an empty one, as a proxy's variable that was not set must not mean that nothing is required. An address that cannot
+    be read is none (nginx says `unix:` of a local socket): an allowlist refuses it; a 422 would be for the gateway's
+    operator, who is not there to read it.
     """
     found: dict[str, Any] = {}
+    seen: set[str] = set()
     for name, value in parameters:
-        if name in found:
+        if name in seen:
             raise InvalidValue(name, "is there twice", "duplicate_field")
+        seen.add(name)
         match name:
             case "mode":
                 found[name] = one_of(Mode, value, name)
@@ -134,11 +142,25 @@ def required(parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
                 found[name] = one_of(Channel, value, name)
             case "scopes":
                 found[name] = value.replace(",", " ").split()
+                if not found[name]:
+                    raise InvalidValue(name, "must name one at least; leave it out where none is required")
             case "api":
+                if not value:
+                    raise InvalidValue(name, "must not be empty; leave it out where none is required")
                 found[name] = value
+            case "client_ip":
+                found["client_address"] = readable_address(value)
             case _:
                 raise InvalidValue(name, "is not a parameter of this")
     return found
+
+
+def readable_address(text: str) -> AnyAddress | None:
+    """An address; None for what cannot be read as one."""
+    try:
+        return parse_address(text)
+    except InvalidValue:
+        return None
 
 
 def presented(key: str | None, authorization: str | None) -> tuple[str, str | None] | None:

@@ -90,6 +90,8 @@ def filters_at(now: datetime) -> dict[str, CredentialFilters]:
         "q, a common word": CredentialFilters(q="billing"),
         "q, one credential": CredentialFilters(q="0000500"),
         "overdue": CredentialFilters(overdue=True),
+        "due_before 14 days": CredentialFilters(due_before=now + timedelta(days=14)),
+        "without_owner": CredentialFilters(without_owner=True),
         "unused_since 30 days": CredentialFilters(unused_since=now - timedelta(days=30)),
         "expiring_before 30 days": CredentialFilters(expiring_before=now + timedelta(days=30)),
     }

@@ -13,7 +13,7 @@ from uuid import UUID
 from ledger.commands import RetirePermissions, SetCatalogue
 from ledger.errors import InvalidValue, ModeWithdrawn, NothingChanged
 from ledger.events import CatalogueChanged, Event, Recorded
-from ledger.permissions import Api, Entity, Group, Permission, modes_of, named, refuse_excluded, without
+from ledger.permissions import Api, Entity, Group, Permission, modes_of, named, refuse_excluded, still_granted, without
 from ledger.values import AccessLevel, Action, Mode, Scope, scopes
 
 Preset = Literal["read_only", "write", "full_access"]
@@ -66,8 +66,7 @@ class Catalogue:
 
     def effective(self, held: Iterable[str], ceiling: frozenset[str] | None = None) -> tuple[str, ...]:
         """What a credential's scopes still grant: those that were not retired since and lie within the ceiling."""
-        retired = frozenset(self.retired)
-        return tuple(s for s in held if s not in retired and (ceiling is None or s in ceiling))
+        return still_granted(held, frozenset(self.retired), ceiling)
 
     def choose(
         self,

@@ -24,6 +24,7 @@
         ├── QueueFull                  the bounded queue of commands is full
         ├── StoreUnavailable           PostgreSQL cannot be reached or cannot write
         ├── ViewBehind                 a view has not reached the position that was asked for
+        ├── RebuildFailed              a process that rebuilt a part of a view is gone
         └── OutcomeUnknown             the connection broke at the commit and cannot be resolved
 
 Each has a stable `code`, which clients may depend on. HTTP status codes appear only in `api/problems.py`.
@@ -271,6 +272,12 @@ class ViewBehind(Unavailable):
     """A view has not reached the position that the caller asked for."""
 
     code = "view_behind"
+
+
+class RebuildFailed(Unavailable):
+    """A process that rebuilt a part of a view is gone. The old view is still in place."""
+
+    code = "rebuild_failed"
 
 
 class OutcomeUnknown(Unavailable):

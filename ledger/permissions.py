@@ -6,7 +6,7 @@ it is. The dataclasses check nothing, as what an event holds was checked when it
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -132,6 +132,15 @@ def refuse_excluded(wanted: Iterable[str], field: str) -> None:
     """Refuse scopes that no catalogue may offer and no credential may hold."""
     if excluded := [scope for scope in wanted if _EXCLUDED.fullmatch(scope.partition(":")[0])]:
         raise InvalidValue(field, f"credentials never govern {named(excluded)}", "excluded_scope")
+
+
+def still_granted(
+    held: Iterable[str], retired: Collection[str], ceiling: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """What a credential's scopes grant now: those that were not retired since and lie within the ceiling of its
+    application; None for no application.
+    """
+    return tuple(scope for scope in held if scope not in retired and (ceiling is None or scope in ceiling))
 
 
 def named(some: Sequence[str]) -> str:

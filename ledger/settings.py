@@ -80,6 +80,12 @@ class Settings:
         5.0, "how often last-used times are written; a crash loses at most this much", (0.1, 3_600)
     )
     rotation_days: int = _setting(90, "days after which a secret's rotation is due", (1, 3_660))
+    report_interval: float = _setting(
+        300.0, "how often the metrics' numbers of credentials in each report are counted", (1, 86_400)
+    )
+    production_hints: str = _setting(
+        "all", "who sees the last characters of live secrets: `all`, or those with the grant for production (`granted`)"
+    )
     channel_defaults_before: date = _setting(  # noqa: RUF009 - immutable, as is what follows
         date(2023, 6, 6), "master accounts opened before this day begin with the default channels"
     )
@@ -107,6 +113,8 @@ class Settings:
             )
         if not all(0 <= number <= CHANNEL_KEYS_MAX for number in self.channel_keys_max):
             raise SettingsError(f"{PREFIX}CHANNEL_KEYS_MAX must name numbers between 0 and {CHANNEL_KEYS_MAX}")
+        if self.production_hints not in ("all", "granted"):
+            raise SettingsError(f"{PREFIX}PRODUCTION_HINTS must be all or granted")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise SettingsError(f"{PREFIX}LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
 

@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from uuid import UUID
 
 from ledger.errors import InvalidValue
+from ledger.permissions import still_granted
 from ledger.secret_versions import LIVE_MAX
 from ledger.secrets import ARGON2ID, claims_our_format, malformed, password_matches, same_digest
 from ledger.values import AnyAddress, AnyNetwork, Channel, Kind, Login, Mode, unmapped_address
@@ -67,13 +68,9 @@ class Candidate:
         """The scopes that it has now: those it was given for good, as far as they are offered and its application's
         APIs reach.
         """
-        if not self.retired and self.connected is None:
-            return self.scopes
-        found = [scope for scope in self.scopes if scope not in self.retired]
         if self.connected is None:
-            return found
-        reached = {scope for scopes in self.connected.values() for scope in scopes}
-        return [scope for scope in found if scope in reached]
+            return still_granted(self.scopes, self.retired) if self.retired else self.scopes
+        return still_granted(self.scopes, self.retired, {s for scopes in self.connected.values() for s in scopes})
 
     def moment(self, asked_at: datetime) -> datetime:
         """When the question is decided: now, but never before what was recorded last.

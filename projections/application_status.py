@@ -140,10 +140,11 @@ def _where(filters: ApplicationFilters) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GroundsFound:
-    """The catalogue's version, and what the application connects to; its id is None where there is no such one."""
+    """The catalogue's version, the application's account and APIs; its id is None where there is no such one."""
 
     catalogue_version: int
     application_id: UUID | None
+    account_id: UUID | None
     apis: list[str] | None
     archived_at: datetime | None
 
@@ -154,7 +155,7 @@ _GROUNDS = Statement(
     b"grounds",
     (
         f"SELECT row_to_json(g) FROM (SELECT coalesce(c.version, {FIRST_VERSION}) AS catalogue_version, "  # noqa: S608
-        "a.application_id, a.apis, a.archived_at FROM (SELECT $1::uuid AS organisation_id) o "
+        "a.application_id, a.account_id, a.apis, a.archived_at FROM (SELECT $1::uuid AS organisation_id) o "
         "LEFT JOIN catalogue_status c USING (organisation_id) "
         "LEFT JOIN application_status a ON a.organisation_id = o.organisation_id AND a.application_id = $2::uuid) g"
     ).encode(),

@@ -8,7 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -121,9 +122,10 @@ def _search_query(organisation_id: UUID, q: str) -> str:
 class CredentialFilters:
     """Which credentials to list: those for which everything that is given holds.
 
-    `q` searches name, public id, email, description and labels. `overdue`: good, and its secret older than the rotation
-    period. `expiring_before`: good, and expires before that. `unused_since`: good, made before that time and no secret
-    of it seen since.
+    `q` searches name, public id, email, description and labels. The reports are about what is still good. `due_before`:
+    its secret's rotation falls due before that time, and it is not suspended; `overdue`: before now. `expiring_before`:
+    it expires before that. `unused_since`: made before that time, and no secret of it seen since. `without_owner`: it
+    has no email to write to.
     """
 
     status: Status | None = None
@@ -136,28 +138,64 @@ class CredentialFilters:
     contact_email: str | None = None
     q: str | None = None
     overdue: bool = False
+    due_before: datetime | None = None
     unused_since: datetime | None = None
     expiring_before: datetime | None = None
+    without_owner: bool = False
 
 
 EVERYTHING = CredentialFilters()
 
-_LIVE = "c.over_at > %(now)s"
+LIVE = "c.over_at > %(now)s"
+# Nobody rotates what is suspended; once it is resumed it is due.
+DUE = f"{LIVE} AND c.suspended_at IS NULL AND c.secret_set_at < %(set_before)s"
 _STATUS = {
-    Status.ACTIVE: f"{_LIVE} AND c.suspended_at IS NULL "
-    "AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
-    Status.ROTATING: f"{_LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
-    Status.SUSPENDED: f"{_LIVE} AND c.suspended_at IS NOT NULL",
+    Status.ACTIVE: f"{LIVE} AND c.suspended_at IS NULL AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
+    Status.ROTATING: f"{LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
+    Status.SUSPENDED: f"{LIVE} AND c.suspended_at IS NOT NULL",
     Status.EXPIRED: "c.expires_at <= %(now)s AND (c.revoked_at IS NULL OR c.revoked_at > %(now)s)",
     Status.REVOKED: "c.revoked_at <= %(now)s",
 }
-_ORDER = "ORDER BY c.created_at DESC, c.credential_id DESC"
 _SELECT = (
     f"SELECT {', '.join(f'c.{column}' for column in STATUS.columns)}, "  # noqa: S608
     "(SELECT jsonb_object_agg(u.version, u.last_used_at) FROM secret_usage u "
-    "WHERE u.credential_id = c.credential_id) AS last_used "
-    f"FROM {{source}} c WHERE {{where}} {_ORDER} LIMIT %(limit)s"
+    "WHERE u.credential_id = c.credential_id) AS last_used, c.{time} AS ordered_by "
+    "FROM {source} c WHERE {where} {order} LIMIT %(limit)s"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """By a time and then by id, both one way, as an index has them."""
+
+    time: str
+    descending: bool
+
+    @property
+    def clause(self) -> str:
+        way = "DESC" if self.descending else "ASC"
+        return f"ORDER BY c.{self.time} {way}, c.credential_id {way}"
+
+    @property
+    def after(self) -> str:
+        """The condition for what comes after a cursor."""
+        sign = "<" if self.descending else ">"
+        return f"(c.{self.time}, c.credential_id) {sign} (%(after_time)s, %(after_id)s)"
+
+
+def _order_of(filters: CredentialFilters) -> _Order:
+    """A list of what a time decides about comes by that time, so that a page is a part of its index: first what is due
+    the longest, what ends the soonest (itself or its overlap), what ended last. Any other comes newest first.
+    """
+    if filters.overdue or filters.due_before is not None:
+        return _Order("secret_set_at", descending=False)
+    if filters.expiring_before is not None:
+        return _Order("over_at", descending=False)
+    if filters.status is Status.ROTATING:
+        return _Order("overlap_ends_at", descending=False)
+    if filters.status is Status.EXPIRED:
+        return _Order("expires_at", descending=True)
+    return _Order("created_at", descending=True)
 
 
 def list_credentials(
@@ -170,7 +208,7 @@ def list_credentials(
     cursor: str | None = None,
     limit: int = LIMIT_DEFAULT,
 ) -> Page:
-    """A page of an organisation's credentials, newest first.
+    """A page of an organisation's credentials: newest first, or by the time that a filter is about (`_order_of`).
 
     Rows have the columns of `credential_status` and `last_used` ({version: time}), as `find_credential` gives them.
     Raises `InvalidValue` for a limit out of bounds, a cursor that is none or of another list, and an unusable `q`.
@@ -181,10 +219,11 @@ def list_credentials(
     rows: list[dict[str, Any]] = []
     for query in queries:
         rows = rows_of_page(store, query, parameters)
+        times = [row.pop("ordered_by") for row in rows]
         if len(rows) > limit:
             rows.pop()
-            last = rows[-1]
-            return Page(rows, encode_cursor((last["created_at"], last["credential_id"]), (organisation_id, filters)))
+            key = (times[-2], rows[-1]["credential_id"])
+            return Page(rows, encode_cursor(key, (organisation_id, filters)))
     return Page(rows, None)
 
 
@@ -202,34 +241,46 @@ def list_queries(
     A search is two: among the next thousand rows, and, if those do not fill the page, through the index of words. The
     planner cannot choose between the two ways, as it guesses how many rows have a word that begins so.
     """
-    parameters: dict[str, Any] = {
+    conditions, parameters = conditions_of(filters, now=now, rotation_days=rotation_days)
+    parameters |= {
         "organisation": organisation_id,
-        "now": now,
         "limit": checked_limit(limit) + 1,
         "search_walk": SEARCH_WALK_ROWS,
     }
-    conditions = [*_conditions(filters, parameters)]
-    if filters.overdue:
-        parameters["due_before"] = now - timedelta(days=rotation_days)
-        # No secret is older than its credential. Said as well, the list is walked from there and not from today.
-        conditions.append(f"{_LIVE} AND c.secret_set_at < %(due_before)s AND c.created_at < %(due_before)s")
+    order = _order_of(filters)
     after = ["c.organisation_id = %(organisation)s"]
     if cursor is not None:
         key = decode_cursor(cursor, tuple[datetime, UUID], (organisation_id, filters))
-        parameters["created_at"], parameters["credential_id"] = key
-        after.append("(c.created_at, c.credential_id) < (%(created_at)s, %(credential_id)s)")
+        parameters["after_time"], parameters["after_id"] = key
+        after.append(order.after)
     where = " AND ".join([*after, *conditions])
+    select = partial(_SELECT.format, time=order.time, order=order.clause)
     if filters.q is None:
-        return [_SELECT.format(source="credential_list", where=where)], parameters
+        return [select(source="credential_list", where=where)], parameters
     parameters["q"] = _search_query(organisation_id, filters.q)
-    next_rows = f"(SELECT * FROM credential_list c WHERE {' AND '.join(after)} {_ORDER} LIMIT %(search_walk)s)"  # noqa: S608
+    next_rows = f"(SELECT * FROM credential_list c WHERE {' AND '.join(after)} {order.clause} LIMIT %(search_walk)s)"  # noqa: S608
     return [
-        _SELECT.format(source=next_rows, where=f"{where} AND c.search @@ %(q)s::tsquery"),
+        select(source=next_rows, where=f"{where} AND c.search @@ %(q)s::tsquery"),
         # OFFSET 0 keeps the planner from walking the list instead.
-        _SELECT.format(
-            source="(SELECT * FROM credential_list c WHERE c.search @@ %(q)s::tsquery OFFSET 0)", where=where
-        ),
+        select(source="(SELECT * FROM credential_list c WHERE c.search @@ %(q)s::tsquery OFFSET 0)", where=where),
     ], parameters
+
+
+def conditions_of(filters: CredentialFilters, *, now: datetime, rotation_days: int) -> tuple[list[str], dict[str, Any]]:
+    """All filters but `q` as SQL about a row `c` of the list, and the parameters that it names."""
+    parameters: dict[str, Any] = {"now": now}
+    conditions = [*_conditions(filters, parameters)]
+    due = [moment for moment in (now if filters.overdue else None, filters.due_before) if moment]
+    if due:
+        parameters["set_before"] = set_before(min(due), rotation_days)
+        conditions.append(DUE)
+    return conditions, parameters
+
+
+def set_before(due_before: datetime, rotation_days: int) -> datetime:
+    """Before when a secret was set whose rotation is due before that time."""
+    period = timedelta(days=rotation_days)
+    return max(due_before, datetime.min.replace(tzinfo=UTC) + period) - period
 
 
 # A word that one row in twenty has fills a page of fifty from these; one that is rarer is found through the index in at
@@ -258,10 +309,12 @@ def _conditions(filters: CredentialFilters, parameters: dict[str, Any]) -> Itera
     if filters.expiring_before is not None:
         parameters["expiring_before"] = filters.expiring_before
         # What comes first is the expiry, and not a revocation that was set for an earlier time.
-        yield f"{_LIVE} AND c.over_at < %(expiring_before)s AND c.over_at = c.expires_at"
+        yield f"{LIVE} AND c.over_at < %(expiring_before)s AND c.over_at = c.expires_at"
+    if filters.without_owner:
+        yield f"{LIVE} AND c.contact_email = ''"
     if filters.unused_since is not None:
         parameters["unused_since"] = filters.unused_since
         yield (
-            f"{_LIVE} AND c.created_at < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
+            f"{LIVE} AND c.created_at < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
             "WHERE s.credential_id = c.credential_id AND s.last_used_at >= %(unused_since)s)"
         )

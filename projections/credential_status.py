@@ -156,6 +156,19 @@ def find_credential(store: LedgerDatastore, organisation_id: UUID, credential_id
     )
 
 
+SUCCESSORS_MAX = 100  # one takes the place of another, now and then a few; a script gone wrong must not grow a document
+
+
+def list_successors(store: LedgerDatastore, organisation_id: UUID, credential_id: UUID) -> list[UUID]:
+    """The credentials that were made to take the place of this one, the first hundred of them, oldest first."""
+    rows = store.rows(
+        "SELECT credential_id FROM credential_status WHERE supersedes = %s AND organisation_id = %s "
+        "ORDER BY credential_id LIMIT %s",
+        (credential_id, organisation_id, SUCCESSORS_MAX),
+    )
+    return [row["credential_id"] for row in rows]
+
+
 # Each row is two JSON objects, which one typed decoder reads faster than a driver assembles twenty columns.
 _CANDIDATE = (
     "c.credential_id, c.organisation_id, c.account_id, c.application_id, c.kind, c.public_id, c.mode, c.environment, "

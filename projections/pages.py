@@ -18,7 +18,7 @@ from ledger.store.datastore import LedgerDatastore, unavailable_as_such
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200  # a screen or two; whoever wants all rows walks the pages or takes an export
-CURSOR_CHARS_MAX = 300  # ours are shorter than this by half; a longer one is not worth decoding
+CURSOR_CHARS_MAX = 600  # the longest of ours holds an email address; a longer one is not worth decoding
 
 Key = TypeVar("Key")
 

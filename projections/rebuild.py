@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,10 +28,11 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from ledger.errors import InvalidValue, RebuildRunning, StoreUnavailable
+from ledger.errors import InvalidValue, RebuildFailed, RebuildRunning, StoreUnavailable
 from ledger.events import Recorded
 from ledger.settings import Settings
 from ledger.store.datastore import unavailable_as_such
+from ledger.store.interrupts import interrupts_held
 from ledger.store.keys import Keyring
 from ledger.store.log import EventLog, Snapshot
 from ledger.store.recorder import InlineTable, Row
@@ -241,12 +243,13 @@ def _fill_in_parts(
     folded = spawning.Value("q", 0)
     ends = [None, *boundaries, None]
     with ProcessPoolExecutor(len(boundaries) + 1, spawning, _begin_part, (folded,)) as pool:
-        parts = [
-            pool.submit(
-                _fill_part, log.datastore.conninfo, log.settings, view.name, types, snapshot.export(), first, end
-            )
-            for first, end in pairwise(ends)
-        ]
+        with interrupts_held():  # an interrupt ends this process, which ends those
+            parts = [
+                pool.submit(
+                    _fill_part, log.datastore.conninfo, log.settings, view.name, types, snapshot.export(), first, end
+                )
+                for first, end in pairwise(ends)
+            ]
         try:
             waiting: set[Future[None]] = set(parts)
             while waiting:
@@ -254,6 +257,10 @@ def _fill_in_parts(
                 for part in done:
                     part.result()
                 progress(min(folded.value, snapshot.position), snapshot.position)
+        except BrokenProcessPool:
+            raise RebuildFailed(
+                "a process that rebuilt a part of the view is gone: the system may lack memory"
+            ) from None
         except BaseException:
             folded.value = _GIVEN_UP
             raise

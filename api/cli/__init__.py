@@ -19,6 +19,7 @@ from api.cli.importing import import_
 from api.cli.leaked import revoke_leaked
 from api.cli.operators import operator
 from api.cli.organisations import organisation
+from api.cli.reporting import report
 from api.cli.running import migrate, project, rebuild, serve
 from api.cli.verifying import verify
 
@@ -56,6 +57,7 @@ for _command in (
     account,
     application,
     credential,
+    report,
     history,
     verify,
     import_,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import click
 
 from api import documents, granting
-from api.cli import options
+from api.cli import listing, options
 from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
 from ledger.catalogue import PRESETS
@@ -42,14 +43,8 @@ from ledger.values import (
     labels,
     networks,
 )
-from projections import credential_list
-from projections.credential_list import CredentialFilters, list_credentials
-from projections.credential_status import find_credential
-from projections.pages import LIMIT_MAX
-from projections.runner import Projector, lag, wait_for
-
-PROJECTOR_SECONDS = 0.2  # a projector that runs and works is notified at once
-CATCH_UP_SECONDS = 10.0  # some hundred thousand events; beyond that an old list now is better
+from projections.credential_list import CredentialFilters
+from projections.credential_status import find_credential, list_successors
 
 _CREDENTIAL = click.argument("credential_id", type=click.UUID, metavar="CREDENTIAL")
 
@@ -99,7 +94,8 @@ def create(
         superseded = wanted["supersedes"]
         if superseded and find_credential(session.services.store, organisation, superseded) is None:
             raise InvalidValue("supersedes", "is not a credential of this organisation")
-        grounds = granting.grounds_of(session.services, organisation, wanted["application_id"])
+        grounds = granting.grounds_of(session.services, organisation, wanted["application_id"], wanted["account_id"])
+        wanted["account_id"] = grounds.account_id
         command, secret = issue_credential(
             session.services.keyring.digests,
             grounds.catalogue,
@@ -131,17 +127,20 @@ def create(
 @click.option("--contact-email")
 @click.option("--search", "q", metavar="WORDS", help="Words of name, email, public id, description or labels.")
 @click.option("--overdue", is_flag=True, help="Whose rotation is overdue.")
+@click.option("--due-before", type=options.Moment(), help="Whose rotation is due before that time.")
 @click.option("--unused-since", type=options.Moment(), help="Not used since that time.")
 @click.option("--expiring-before", type=options.Moment(), help="That end by themselves before that time.")
+@click.option("--without-owner", is_flag=True, help="For which nobody's email is known.")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many.")
 @options.as_json
 def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
-    """List an organisation's credentials, newest first."""
+    """List an organisation's credentials: newest first, or by the time that a filter is about."""
     with open_ledger() as session:
         now = datetime.now(UTC)
         session.services.ledger.load(ORGANISATION, organisation)  # an empty list of no organisation would mislead
-        _catch_up(session)
-        rows, more = _listed(session, organisation, CredentialFilters(**filters), now, limit)
+        listing.catch_up(session)
+        found = listing.credentials(session, organisation, CredentialFilters(**filters), now)
+        rows, more = list(islice(found, limit)), next(found, None) is not None
         if json:
             data = [session.document(row, now) for row in rows]
             print_json({"data": data, "pagination": {"has_more": more}})
@@ -163,7 +162,7 @@ def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
         ],
     )
     if more:
-        tell(f"These are the newest {limit}; there are more (--limit).")
+        tell(f"These are the first {limit}; there are more (--limit).")
 
 
 @credential.command()
@@ -173,12 +172,15 @@ def show(credential_id: UUID, json: bool) -> None:
     """Show one credential."""
     with open_ledger() as session:
         found = session.credential(credential_id)
+        successors = list_successors(session.services.store, found.organisation_id, found.id)
         if json:
             row = _row(session, found)
             effective = granting.effective_scopes(session.services, row)
-            print_json(session.document(row, datetime.now(UTC)) | {"effective_scopes": effective})
+            now = {"effective_scopes": effective, "superseded_by": successors}
+            print_json(session.document(row, datetime.now(UTC)) | now)
         else:
-            print_facts(credential_facts(found, datetime.now(UTC), _row(session, found)["last_used"] or {}))
+            facts = credential_facts(found, datetime.now(UTC), _row(session, found)["last_used"] or {})
+            print_facts([*facts, ("superseded by", successors)])
 
 
 @credential.command()
@@ -434,44 +436,6 @@ def _secret_facts(secret: Any, last_used: dict[str, str]) -> str:
     if used := last_used.get(str(secret.version)):
         facts.append(f"last used {moment(datetime.fromisoformat(used))}")
     return ", ".join(facts)
-
-
-def _listed(
-    session: Session, organisation_id: UUID, filters: CredentialFilters, now: datetime, limit: int
-) -> tuple[list[dict[str, Any]], bool]:
-    """At most `limit` rows, page by page, and whether there are more."""
-    rows: list[dict[str, Any]] = []
-    cursor = None
-    while len(rows) < limit:
-        page = list_credentials(
-            session.services.store,
-            organisation_id,
-            filters,
-            now=now,
-            rotation_days=session.services.settings.rotation_days,
-            cursor=cursor,
-            limit=min(LIMIT_MAX, limit - len(rows)),
-        )
-        rows.extend(page.rows)
-        cursor = page.cursor
-        if cursor is None:
-            return rows, False
-    return rows, True
-
-
-def _catch_up(session: Session) -> None:
-    """Bring the list up to the log. A running projector does within milliseconds; where there is none, we do it."""
-    log, store, name = session.services.log, session.services.store, credential_list.VIEW.name
-    head = log.head()
-    if wait_for(store, name, head, PROJECTOR_SECONDS):
-        return
-    projector = Projector(log, (credential_list.VIEW,))
-    projector.start()
-    caught_up = wait_for(store, name, head, CATCH_UP_SECONDS)
-    projector.stop()
-    if not caught_up:
-        behind = lag(store)[name]
-        tell(f"warning: this list lacks the newest {behind.head - behind.position} events")
 
 
 def _carry_out(command: Callable[[Session], Command], said: str, json: bool) -> None:

@@ -1,21 +1,17 @@
 """`keyledger organisation`: the tenants."""
 
-from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 import click
 from uuid_utils.compat import uuid7
 
 from api import documents
-from api.cli import options
+from api.cli import listing, options
 from api.cli.output import print_json, print_table, tell
-from api.cli.session import Session, open_ledger
+from api.cli.session import open_ledger
 from ledger.commands import RegisterOrganisation, RenameOrganisation
 from ledger.values import Name
-from projections.organisation_status import list_organisations, status_row
-
-PAGE_ROWS = 500  # a round trip each; a page is about a hundred kilobytes
+from projections.organisation_status import status_row
 
 
 @click.group()
@@ -68,15 +64,8 @@ def rename(organisation_id: UUID, name: str, reason: str, expected_version: int 
 def list_(json: bool) -> None:
     """List the organisations, in the order of their registration."""
     with open_ledger() as session:
-        rows = list(_all(session))
+        rows = list(listing.organisations(session))
     if json:
         print_json({"data": [documents.organisation(row) for row in rows]})
     else:
         print_table(("id", "name", "registered"), [(r["organisation_id"], r["name"], r["registered_at"]) for r in rows])
-
-
-def _all(session: Session) -> Iterator[dict[str, Any]]:
-    after = None
-    while rows := list_organisations(session.services.store, None, after, PAGE_ROWS):
-        yield from rows
-        after = rows[-1]["organisation_id"]

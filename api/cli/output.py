@@ -22,6 +22,16 @@ def print_json(document: Any) -> None:
     click.echo(orjson.dumps(document, option=options).decode())
 
 
+def print_json_list(documents: Iterable[Any]) -> None:
+    """The document of a list, written as it is read: however long it is, one of its members is in memory."""
+    click.echo('{"data":[', nl=False)
+    separator = "\n"
+    for document in documents:
+        click.echo(separator + orjson.dumps(document, option=orjson.OPT_UTC_Z).decode(), nl=False)
+        separator = ",\n"
+    click.echo("\n]}")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table. The first column identifies the row and is never cut."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

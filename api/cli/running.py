@@ -30,15 +30,18 @@ def serve() -> None:
 def project() -> None:
     """Keep the views up to date, as a process of its own, until Ctrl-C. Several share the work safely.
 
-    It also sweeps: revokes what hangs on what was closed.
+    It also sweeps (revokes what hangs on what was closed) and counts for the metrics what the reports hold.
     """
     from api.observability import configure_logging  # Flask's family comes with it
     from api.sweeping import Sweeper
+    from projections.reports import ReportCounter
     from projections.runner import Projector
 
     configure_logging(checked_settings())
     with open_ledger() as session:
-        projector, sweeper = Projector(session.services.log), Sweeper(session.services)
+        services = session.services
+        projector, sweeper = Projector(services.log), Sweeper(services)
+        counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             projector.stop()
@@ -47,7 +50,9 @@ def project() -> None:
             signal.signal(number, stop)
         tell("Projecting; Ctrl-C ends it.")
         sweeper.start()
+        counter.start()
         projector.run()
+        counter.stop()
         sweeper.stop()
 
 

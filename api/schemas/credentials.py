@@ -156,7 +156,13 @@ class SecretOut(Schema):
     """What is known of one version of a secret."""
 
     version = fields.Integer(required=True)
-    hint = fields.String(required=True, metadata={"description": "Its last four characters; empty for a password."})
+    hint = fields.String(
+        required=True,
+        metadata={
+            "description": "Its last four characters; empty for a password, and for a live secret where the "
+            "installation keeps those from whoever lacks the grant for production."
+        },
+    )
     created_at = fields.DateTime(required=True)
     expires_at = fields.DateTime(required=True, allow_none=True)
     last_used_at = fields.DateTime(required=True, allow_none=True)
@@ -201,7 +207,7 @@ class CredentialOut(Schema):
 
 
 class CredentialDetailOut(CredentialOut):
-    """A credential, and what its scopes grant now."""
+    """A credential, what its scopes grant now, and what took its place."""
 
     effective_scopes = fields.List(
         fields.String(),
@@ -209,6 +215,10 @@ class CredentialDetailOut(CredentialOut):
             "description": "Those of its scopes that its application's APIs take and that the catalogue did not "
             "retire; absent where the past is read."
         },
+    )
+    superseded_by = fields.List(
+        fields.UUID(),
+        metadata={"description": "The credentials that took its place, a hundred at most; absent as above."},
     )
 
 
@@ -239,9 +249,13 @@ class CredentialQuery(PageQuery):
     q = fields.String(
         validate=validate.Length(min=1, max=200), metadata={"description": "Words of name, email or public id."}
     )
-    overdue = fields.Boolean(metadata={"description": "Whether its rotation is overdue."})
-    unused_since = fields.AwareDateTime(metadata={"description": "Not used since this time."})
-    expiring_before = fields.AwareDateTime()
+    overdue = fields.Boolean(metadata={"description": "Good, and its rotation is overdue."})
+    due_before = fields.AwareDateTime(
+        metadata={"description": "Good, and its rotation is due before this time, or was already."}
+    )
+    unused_since = fields.AwareDateTime(metadata={"description": "Good, and not used since this time."})
+    expiring_before = fields.AwareDateTime(metadata={"description": "Good, and ends by itself before this time."})
+    without_owner = fields.Boolean(metadata={"description": "Good, and nobody's email is known for it."})
 
 
 class AsOfQuery(Strict):

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg import sql
+from psycopg.errors import FeatureNotSupported
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow, dict_row, tuple_row
 from psycopg_pool import PoolTimeout, TooManyRequests
@@ -129,7 +130,11 @@ class LedgerDatastore(PostgresDatastore):
         with unavailable_as_such():
             self.pool.open()
             with self.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-                cursor.execute(query, params, prepare=True)
+                try:
+                    cursor.execute(query, params, prepare=True)
+                except FeatureNotSupported:  # a migration changed a table under statements that were prepared before
+                    cursor.execute("DEALLOCATE ALL")  # which the driver heeds: it prepares them anew
+                    cursor.execute(query, params, prepare=True)
                 return cursor.fetchall()
 
     def row(self, query: str, params: Params = ()) -> dict[str, Any] | None:

@@ -199,7 +199,10 @@ class EventLog:
         `exported` names one that another process holds (`Snapshot.export`): then it is the same.
         """
         with self.datastore.connect() as connection:
-            connection.execute("SET statement_timeout TO 0")  # bounded by the log's length, not by a request's patience
+            # Bounded by the log's length, not by a request's patience; and idle where what it holds is what others
+            # read.
+            connection.execute("SET statement_timeout TO 0")
+            connection.execute("SET idle_in_transaction_session_timeout TO 0")
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             with connection.transaction():

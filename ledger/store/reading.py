@@ -22,6 +22,10 @@ from ledger.store.pipeline import BINARY, Statement
 _NOT_OPEN = None
 
 
+class _SilentServerError(psycopg.OperationalError):
+    """The wait for an answer was over before it came."""
+
+
 class Readers:
     """At most `count` connections, each opened when it is first needed and again when it was lost.
 
@@ -37,7 +41,7 @@ class Readers:
         answer_seconds_max: float,
     ) -> None:
         self._connect = connect
-        self._count = count
+        self.count = count
         self._wait_seconds_max = wait_seconds_max
         self._answer_seconds_max = answer_seconds_max
         self._free: queue.SimpleQueue[_Reader | None] = queue.SimpleQueue()
@@ -54,19 +58,23 @@ class Readers:
             if reader is not None:
                 try:
                     return reader.run(statement, params)
-                except psycopg.errors.QueryCanceled:
-                    raise
-                except psycopg.OperationalError:
+                except (psycopg.OperationalError, psycopg.errors.InvalidSqlStatementName) as error:
+                    if not reader.broken or isinstance(error, _SilentServerError):
+                        raise  # whoever asks has waited long enough
                     # It died while it lay idle, as when the server starts again. Nothing was read, so ask another.
-                    reader.close()
             reader = _Reader(self._connect(), self._answer_seconds_max)
             return reader.run(statement, params)
         finally:
             self._free.put(_NOT_OPEN if reader is None or reader.broken else reader)
 
+    @property
+    def busy(self) -> int:
+        """How many of the connections are asking something just now."""
+        return self.count - self._free.qsize()
+
     def close(self) -> None:
         """Close the connections that are free; those in use belong to threads that must have ended."""
-        for _ in range(self._count):
+        for _ in range(self.count):
             try:
                 reader = self._free.get_nowait()
             except queue.Empty:
@@ -109,7 +117,11 @@ class _Reader:
         except BaseException:
             self.close()  # what comes next on it would be somebody else's answer
             raise
-        return _checked(result)
+        try:
+            return _checked(result)
+        except psycopg.errors.InvalidSqlStatementName:
+            self.close()  # somebody deallocated what was prepared; a new one has it
+            raise
 
     def _answer(self) -> PGresult:
         pgconn, deadline = self._pgconn, time.monotonic() + self._answer_seconds_max
@@ -128,7 +140,7 @@ class _Reader:
 
     def _wait(self, deadline: float) -> None:
         if not self._poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise psycopg.OperationalError("PostgreSQL gave no answer in time")
+            raise _SilentServerError("PostgreSQL gave no answer in time")
         self._pgconn.consume_input()
 
 

@@ -193,3 +193,24 @@ def test_a_rebuilt_view_reads_as_before(services: Services, administrator: Signe
 
     assert services.store.rows(query) == before
     assert [(row["apis"], row["archived_reason"]) for row in before] == [(["payouts"], None), (["orders"], "sold")]
+
+
+def test_closing_the_account_of_an_application_ends_the_credentials_that_hang_on_it(
+    services: Services, administrator: SignedIn, verifier: SignedIn, organisation: UUID
+) -> None:
+    base = f"/v1/organisations/{organisation}"
+    account, other = (str(given.an_account(services, organisation)) for _ in range(2))
+    given.a_catalogue(services, organisation, {"order:view": ["live"]}, {"orders": ["order:view"]})
+    registered = {"title": "Sync", "account_id": account, "apis": ["orders"]}
+    application = administrator("POST", f"{base}/applications", registered).json["id"]
+    asked = {"kind": "api_key", "mode": "live", "access_level": "full", "application_id": application}
+
+    contradicts = administrator("POST", f"{base}/credentials", {**asked, "account_id": other})
+    assert (contradicts.status_code, contradicts.json["errors"][0]["field"]) == (422, "account_id")
+    key = administrator("POST", f"{base}/credentials", asked)
+    assert key.json["account_id"] == account
+
+    given.a_closed_account(services, UUID(account))
+
+    assert verifier("POST", "/v1/verify", {"secret": key.json["secret"]}).json["code"] == "REVOKED"
+    assert administrator("POST", f"{base}/credentials", asked).json["code"] == "account_closed"

@@ -2,10 +2,12 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given as for_all
 from hypothesis import settings as hypothesis_settings
@@ -13,9 +15,12 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from api import fast_path, observability
+from api.app import create_app
 from api.wiring import Services
 from ledger.commands import RevokeCredential
+from ledger.errors import StoreUnavailable
 from ledger.secrets import format_secret
+from ledger.store.datastore import LedgerDatastore
 from ledger.values import Channel, Kind, Mode, Network, Role
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
@@ -196,3 +201,72 @@ def test_every_plain_subrequest_is_answered_as_the_application_does(
 
     assert quick == slow
     assert fast.answered == len(quick) * 3 // 4  # all but those that ask for no mode, which is told to be wrong
+
+
+def test_a_query_of_a_stranger_or_a_long_one_is_not_remembered(verifier: SignedIn, fast: Counting) -> None:
+    kept = fast_path._required.cache_info().currsize
+    long = "?scopes=" + "+".join(f"a{number}" for number in range(500))
+
+    verifier.client.get("/v1/authorize?scopes=of:a-stranger", headers={"X-API-Key": "x"})
+    verifier.client.get("/v1/authorize" + long, headers={"X-API-Key": "x", "X-Gateway-Token": verifier.token})
+
+    assert fast_path._required.cache_info().currsize == kept
+    assert fast.answered == 0
+
+
+def test_a_body_that_was_cut_off_is_not_taken_for_a_whole_one(
+    verifier: SignedIn, credentials: dict[str, tuple[str, str | None]], fast: Counting
+) -> None:
+    secret, _ = credentials["api key"]
+    body = json.dumps({"secret": secret}).encode()
+    headers = {"Authorization": f"Bearer {verifier.token}", "Content-Type": "application/json"}
+
+    answer = verifier.client.post(
+        "/v1/verify", data=body, headers=headers, environ_overrides={"CONTENT_LENGTH": str(len(body) + 50)}
+    )
+
+    assert answer.status_code == 400
+    assert fast.answered == 0
+
+
+def test_the_bound_of_bodies_holds_here_too(
+    services: Services, verifier: SignedIn, credentials: dict[str, tuple[str, str | None]], fast: Counting
+) -> None:
+    small = create_app(replace(services, settings=replace(services.settings, body_bytes_max=1_024))).test_client()
+    secret, _ = credentials["api key"]
+    body = {"secret": secret, "scopes": [f"customer:{number}" for number in range(100)]}
+
+    assert verify(small, verifier.token, body, plain=True).status_code == 413
+    assert fast.answered == 0
+
+
+def test_a_fault_here_is_told_as_any_other(
+    services: Services, verifier: SignedIn, credentials: dict[str, tuple[str, str | None]], app: Flask
+) -> None:
+    secret, _ = credentials["api key"]
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    with services.store.connect() as connection:
+        connection.execute("ALTER TABLE credential_status RENAME TO elsewhere")
+
+    answer = verify(verifier.client, verifier.token, {"secret": secret}, plain=True)
+
+    assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
+    assert answer.headers["X-Request-Id"] == "same"
+
+
+def test_a_database_that_gave_no_answer_is_not_asked_a_second_time(
+    verifier: SignedIn, credentials: dict[str, tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, _ = credentials["api key"]
+    asked = 0
+
+    def silent(*_: Any) -> None:
+        nonlocal asked
+        asked += 1
+        raise StoreUnavailable("PostgreSQL gave no answer in time")
+
+    monkeypatch.setattr(LedgerDatastore, "look_up", silent)
+    answer = verify(verifier.client, verifier.token, {"secret": secret}, plain=True)
+
+    assert (answer.status_code, asked) == (503, 1)
+    assert answer.headers["Retry-After"]

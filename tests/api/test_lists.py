@@ -101,7 +101,7 @@ def test_a_listed_credential_reads_as_it_does_alone(
     [one] = listed(administrator, credentials)
 
     alone = administrator("GET", f"{credentials}/{receipt.id}").json
-    assert alone == {**one, "effective_scopes": one["scopes"]}
+    assert alone == {**one, "effective_scopes": one["scopes"], "superseded_by": []}
 
 
 def test_pages_give_everything_once_newest_first_while_more_is_created(

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,7 @@ from ledger.commands import RegisterOrganisation
 from ledger.errors import AlreadyExists
 from ledger.values import Name
 from projections import ASYNCHRONOUS
+from projections.reports import REPORTS, ReportCounter
 from tests import given
 from tests.api.conftest import SignedIn
 
@@ -168,6 +171,19 @@ def test_metrics_tell_of_every_view_of_the_database_and_of_the_build(client: Fla
     assert 'keyledger_build_info{python="' in text
     for view in ASYNCHRONOUS:
         assert f'keyledger_projection_lag_seconds{{projection="{view.name}"}}' in text
+
+
+def test_metrics_tell_what_each_report_held_and_when_that_was_counted(services: Services, client: FlaskClient) -> None:
+    assert "keyledger_report_credentials{" not in client.get("/metrics").text
+    ReportCounter(services.store, 90, 300).count()
+
+    text = client.get("/metrics").text
+
+    for report in REPORTS:
+        assert f'keyledger_report_credentials{{report="{report}"}} 0.0' in text
+        found = re.search(rf'keyledger_report_counted_timestamp_seconds{{report="{report}"}} (\S+)', text)
+        assert found is not None
+        assert abs(float(found[1]) - time.time()) < 60
 
 
 def test_metrics_name_no_tenant_and_no_credential(

@@ -16,6 +16,7 @@ from api import problems
 from api.wiring import Services
 from ledger import errors
 from ledger.values import AccountKind, Role
+from projections.pages import CURSOR_CHARS_MAX
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
 
@@ -131,7 +132,9 @@ MISTAKES: list[tuple[tuple[str, str], Any, str, str]] = [
     (LIST, {"limit": "many"}, "wrong_type", "limit"),
     (LIST, {"limit": ["1", "2"]}, "duplicate_field", "limit"),
     (LIST, {"cursor": "!"}, "invalid_cursor", "cursor"),
-    (LIST, {"cursor": "c" * 301}, "invalid_length", "cursor"),
+    (LIST, {"cursor": "c" * (CURSOR_CHARS_MAX + 1)}, "invalid_length", "cursor"),
+    (("GET", "{organisation}/reports/owners"), {"cursor": "AAAA"}, "invalid_cursor", "cursor"),
+    (("GET", "{organisation}/reports/owners"), {"limit": 201}, "out_of_range", "limit"),
     (LIST, {"colour": "red"}, "unknown_field", "colour"),
     (LIST, {"status": "sleeping"}, "invalid_choice", "status"),
     (LIST, {"contact_email": "a\x00@example.com"}, "forbidden_characters", "contact_email"),

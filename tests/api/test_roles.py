@@ -92,6 +92,7 @@ OPERATIONS = [
     Operation("POST", f"{CREDENTIAL}/resume", WRITERS, live=True),
     Operation("POST", f"{CREDENTIAL}/revoke", WRITERS, live=True),
     Operation("POST", f"{CREDENTIAL}/erase", WRITERS, live=True),
+    Operation("GET", f"{ORGANISATION}/reports/owners", READERS),
     Operation("GET", "/v1/operators", OVERSEERS, own_list=True),
     Operation("GET", "/v1/operators?organisation_id={organisation}", OVERSEERS),
     Operation("POST", "/v1/operators", ADMINISTRATORS, {"name": "New", "roles": ["viewer"]}, for_all_only=True),

@@ -42,6 +42,7 @@ def test_what_json_shows_of_a_credential_is_what_the_api_shows(
     with app.test_request_context():
         by_the_api = orjson.loads(outgoing.to_json(outgoing.credential(row)))
     assert shown.pop("effective_scopes") == shown["scopes"]
+    assert shown.pop("superseded_by") == []
     assert shown == by_the_api
     assert {**shown, "secret": created["secret"]} == created
 
@@ -197,7 +198,10 @@ def test_a_successor_names_a_credential_of_its_own_organisation(
     keyledger: CommandLine, create: CreateCredential
 ) -> None:
     created = create()
-    assert create("--supersedes", created["id"])["supersedes"] == created["id"]
+    successor = create("--supersedes", created["id"])
+    assert successor["supersedes"] == created["id"]
+    assert keyledger.ok("credential", "show", created["id"], "--json").json["superseded_by"] == [successor["id"]]
+    assert f"superseded by    {successor['id']}" in keyledger.ok("credential", "show", created["id"]).out
     other = keyledger.ok("organisation", "register", "Other").out.strip()
     refused = keyledger(
         *("credential", "create", "--organisation", other, "--mode", "live", "--full", "--supersedes", created["id"])

@@ -11,10 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from api.wiring import Services
+from tests import given
 from tests.cli.conftest import CommandLine, Ran
 
 
@@ -109,9 +111,10 @@ def test_bad_rows_are_told_by_line_field_and_reason_and_nothing_is_recorded(
         a_row(7, expires_at="tomorrow"),
         a_row(8, environment="moon"),
         a_row(9, kind="channel_login"),
+        a_row(10, mode="test"),
     ]
     ran = run_import(write_csv(tmp_path / "old.csv", rows))
-    assert (ran.exit_code, counts(ran)) == (3, (0, 0, 8))
+    assert (ran.exit_code, counts(ran)) == (3, (0, 0, 9))
     assert ran.err.splitlines() == [
         "error: line 3: contact_email: is not a valid email address",
         "error: line 4: sha256: is not 64 lower-case hexadecimal digits",
@@ -121,12 +124,29 @@ def test_bad_rows_are_told_by_line_field_and_reason_and_nothing_is_recorded(
         "error: line 8: expires_at: is not a time with its zone, like 2026-05-31T12:00:00Z",
         "error: line 9: environment: is not one of development, staging, production",
         "error: line 10: channel: is required for a channel login",
+        "error: line 11: environment: production is live, not test",
     ]
     assert ran.json["bad_rows"][0] == {
         "line": 3,
         "field": "contact_email",
         "reason": "is not a valid email address",
     }
+    assert credentials(services) == 0
+
+
+def test_a_row_takes_the_scopes_of_its_own_mode_alone(
+    run_import: Any, services: Services, organisation: str, tmp_path: Path
+) -> None:
+    given.a_catalogue(services, UUID(organisation), {"order:view": ["live"], "trial:view": ["test"]}, {})
+    rows = [
+        a_row(1, scopes="order:view"),
+        a_row(2, scopes="trial:view"),
+        a_row(3, scopes="order:view", environment="staging"),
+        a_row(4, scopes="trial:view", environment="staging"),
+    ]
+    ran = run_import(write_csv(tmp_path / "old.csv", rows))
+    assert [row["line"] for row in ran.json["bad_rows"]] == [3, 4]
+    assert {row["field"] for row in ran.json["bad_rows"]} == {"scopes"}
     assert credentials(services) == 0
 
 

@@ -161,6 +161,31 @@ def test_overdue_is_what_is_good_and_was_not_rotated_in_time(services: Services,
     assert found(services, organisation, overdue=True) == {"old"}
 
 
+def test_due_before_is_what_falls_due_until_then_and_what_is_overdue(services: Services, organisation: UUID) -> None:
+    for name, days in (("overdue", 91), ("due in ten days", 80), ("due in a month", 60)):
+        make(services, organisation, name, context=given.context(NOW - days * DAY))
+    suspended = make(services, organisation, "suspended", context=given.context(NOW - 91 * DAY))
+    services.ledger.handle(SuspendCredential(context=given.context(), credential_id=suspended))
+    catch_up(services)
+    assert found(services, organisation, due_before=NOW + 14 * DAY) == {"overdue", "due in ten days"}
+    assert found(services, organisation, due_before=NOW + 14 * DAY, overdue=True) == {"overdue"}
+    assert found(services, organisation, due_before=NOW + 31 * DAY, overdue=False) == {
+        "overdue",
+        "due in ten days",
+        "due in a month",
+    }
+    assert found(services, organisation, due_before=datetime.min.replace(tzinfo=UTC)) == set()
+
+
+def test_without_owner_is_what_is_good_and_has_nobody_to_write_to(services: Services, organisation: UUID) -> None:
+    make(services, organisation, "owned")
+    make(services, organisation, "nobody's", contact_email=None)
+    revoked = make(services, organisation, "nobody's, revoked", contact_email=None)
+    services.ledger.handle(RevokeCredential(context=given.context(), credential_id=revoked))
+    catch_up(services)
+    assert found(services, organisation, without_owner=True) == {"nobody's"}
+
+
 def test_expiring_before_is_what_is_good_until_sooner(services: Services, organisation: UUID) -> None:
     make(services, organisation, "never")
     make(services, organisation, "soon", expires_at=NOW + DAY)
@@ -333,3 +358,44 @@ def test_a_search_for_nothing_or_too_much_is_refused_by_name(services: Services,
 def test_a_search_never_reads_as_syntax(services: Services, organisation: UUID, q: str) -> None:
     if words(q):
         page(services, organisation, q=q)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"overdue": True}, ["due longest", "due", "due since yesterday"]),
+        ({"due_before": NOW + 30 * DAY}, ["due longest", "due", "due since yesterday", "due soon"]),
+        ({"expiring_before": NOW + 30 * DAY}, ["ends first", "ends next", "ends later"]),
+        ({"status": Status.EXPIRED}, ["ended last", "ended"]),
+        ({"status": Status.ROTATING}, ["overlaps till tomorrow", "overlaps"]),
+    ],
+    ids=str,
+)
+def test_what_a_time_decides_about_comes_by_that_time_page_after_page(
+    services: Services, organisation: UUID, asked: dict[str, Any], names: list[str]
+) -> None:
+    def old(name: str, days: int, **changes: Any) -> UUID:
+        return make(services, organisation, name, context=given.context(NOW - days * DAY), **changes)
+
+    def rotate(credential: UUID, at: datetime, overlap: timedelta) -> None:
+        secret = services.keyring.digests.issue(Kind.API_KEY, Mode.LIVE).stored
+        services.ledger.handle(
+            RotateSecret(context=given.context(at), credential_id=credential, secret=secret, overlap=overlap)
+        )
+
+    rotate(old("due", 200), NOW - 95 * DAY, 0 * DAY)
+    old("due since yesterday", 91)
+    old("due longest", 100)
+    old("due soon", 80)
+    old("ends next", 1, expires_at=NOW + 3 * DAY)
+    old("ends later", 3, expires_at=NOW + 20 * DAY)
+    old("ends first", 2, expires_at=NOW + DAY)
+    old("ended last", 6, expires_at=NOW - DAY)
+    old("ended", 5, expires_at=NOW - 2 * DAY)
+    for name, days in (("overlaps", 2), ("overlaps till tomorrow", 1)):
+        rotate(old(name, days), NOW, days * DAY)
+    catch_up(services)
+
+    walked = [row["name"] for one in walk(services, organisation, limit=1, **asked) for row in one.rows]
+
+    assert walked == names

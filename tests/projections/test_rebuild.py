@@ -1,5 +1,6 @@
 """A rebuild gives the rows that the live view has, whatever happened, whoever writes meanwhile."""
 
+import multiprocessing
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,7 +32,7 @@ from ledger.commands import (
     SetAllowlist,
     SuspendCredential,
 )
-from ledger.errors import InvalidValue, LedgerError, RebuildRunning
+from ledger.errors import InvalidValue, LedgerError, RebuildFailed, RebuildRunning
 from ledger.store.codec import UnknownTopic
 from ledger.values import (
     Channel,
@@ -286,6 +287,32 @@ def test_a_part_that_fails_fails_the_rebuild_and_leaves_the_view_as_it_was(servi
 
     assert all_rows(services) == before
     assert services.store.row("SELECT to_regclass(%s) AS found", (f"credential_list{SUFFIX}",)) == {"found": None}
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_part_whose_process_is_killed_fails_the_rebuild_in_one_sentence(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    for _ in range(10):
+        given.a_credential(services, organisation)
+    catch_up(services)
+    before = all_rows(services)
+
+    def kill_one(_: int, __: int) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(RebuildFailed, match="is gone"):
+        rebuild(services.log, "credential_list", kill_one)
+
+    assert all_rows(services) == before
+    assert services.store.row("SELECT to_regclass(%s) AS found", (f"credential_list{SUFFIX}",)) == {"found": None}
+
+
+def test_a_snapshot_outlasts_however_long_others_read_it(services: Services) -> None:
+    """The parent of a rebuild in parts does nothing in its transaction for as long as they fold."""
+    with services.log.snapshot() as snapshot:
+        (shown,) = snapshot._connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() or ("",)
+    assert shown == "0"
 
 
 def test_an_unknown_view_is_refused_by_name(services: Services) -> None:

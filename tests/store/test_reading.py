@@ -91,11 +91,22 @@ def test_a_statement_the_server_ends_for_its_time_is_not_asked_again(store: Ledg
     some.close()
 
 
+@pytest.mark.parametrize("forget", [b"DEALLOCATE ALL", b"DISCARD ALL"])
+def test_a_connection_that_lost_its_statements_is_replaced_without_an_error(
+    store: LedgerDatastore, forget: bytes
+) -> None:
+    some = readers(store, count=1)
+    before = pid(some)
+    some.look_up(Statement(b"forget", forget), ())
+    assert pid(some) != before
+    some.close()
+
+
 def test_a_server_that_falls_silent_is_given_up(store: LedgerDatastore) -> None:
     some = readers(store, count=1, answer_seconds_max=0.2)
     before = pid(some)
     began = time.monotonic()
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(psycopg.OperationalError, match="gave no answer in time"):
         some.look_up(SLEEP, ())
     assert time.monotonic() - began < 5
     assert pid(some) != before

@@ -9,7 +9,7 @@ from ledger.commands import RevokeCredential
 from ledger.errors import CredentialRevoked
 from ledger.values import RevocationReason
 from ledger.verification import Code, Question, decide
-from projections.credential_status import find_for_verification
+from projections.credential_status import find_credential, find_for_verification
 from tests import given
 
 
@@ -42,3 +42,15 @@ def test_a_created_credential_is_good_until_it_is_revoked_and_its_history_tells(
     ]
     assert history[-1].event.context.reason == "left the building"
     assert [r.position for r in history] == [2, 3, 4]
+
+
+def test_a_column_that_a_migration_adds_stops_nobody_who_was_connected_before(services: Services) -> None:
+    """Old workers go on while the schema moves: their prepared statements are made anew."""
+    organisation = given.an_organisation(services)
+    receipt, _ = given.a_credential(services, organisation)
+    assert find_credential(services.store, organisation, receipt.id)
+    with services.store.connect() as connection:
+        for change in ("ADD COLUMN later integer", "DROP COLUMN later"):
+            connection.execute(f"ALTER TABLE credential_status {change}")
+            for _ in range(services.settings.pool_size_max):
+                assert find_credential(services.store, organisation, receipt.id)

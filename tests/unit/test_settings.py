@@ -33,6 +33,8 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
     "projection_lag_max": ("86400", 86_400.0, ["0", "86401"]),
     "usage_flush": ("0.1", 0.1, ["0", "3601"]),
     "rotation_days": ("30", 30, ["0", "3661"]),
+    "report_interval": ("60", 60.0, ["0", "86401"]),
+    "production_hints": ("granted", "granted", ["none", "", "Granted"]),
     "channel_defaults_before": ("2024-02-29", date(2024, 2, 29), ["2023-02-29", "6 June 2023", ""]),
     "default_channels": ("email, ftp,email", (Channel.EMAIL, Channel.FTP), ["fax", "ftp;http"]),
     "channel_keys_max": (
