@@ -21,7 +21,7 @@ from projections.organisation_status import list_organisations
 from projections.rebuild import rebuild
 
 VOLUME_NAME = "Longtail Cloud"
-CREDENTIALS_MAX = 10_000_000  # an hour or more, and some 100 GB
+CREDENTIALS_MAX = 10_000_000  # two hours, and some 80 GB
 
 
 @dataclass(frozen=True, slots=True)

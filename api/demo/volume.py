@@ -101,8 +101,8 @@ def _chunks(commands: Iterator[Command]) -> Iterator[list[Command]]:
         yield chunk
 
 
-# What is to come of a credential: its moment, a number that tells two of one moment apart, whose it is, and what. A
-# third of the credentials have something to come at most, and each takes some 250 bytes: the memory that a run needs.
+# What is to come of a credential: its moment, a number that tells two of one moment apart, whose it is, and what. As
+# many wait as a seventh of the credentials, at most, and each takes some 250 bytes: some 40 MB for a million.
 _Coming = tuple[datetime, int, UUID, "_Step"]
 _Step = Callable[[Services, UUID, Context, Random], Command]
 
