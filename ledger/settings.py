@@ -64,7 +64,7 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8080, "port to listen on", (1, 65_535))
     workers: int = _setting(1, "worker processes that serve HTTP", (1, 64))
-    threads: int = _setting(16, "threads in each worker: as many commands can share one commit", (1, 256))
+    threads: int = _setting(8, "threads in each worker: as many commands can share one commit", (1, 256))
     projector: bool = _setting(True, "whether the serving process also runs the projector")
     master_key: str = _setting("", "base64 of 32 random bytes, one key a line, the current one first", repr=False)
     bootstrap_token: str = _setting("", "token of the first administrator; generated where left empty", repr=False)

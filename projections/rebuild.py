@@ -220,7 +220,7 @@ def _copy_rows(
     """Copy into the shadow tables the rows of some events; `done` is told how many of them, now and then."""
     lines: dict[InlineTable, list[bytes]] = {table: [] for table in types}
     to_line = {table: line_encoder(table.columns, kinds) for table, kinds in types.items()}
-    with _copying(log) as copy, _collecting_rarely():
+    with _copying(log) as copy, collecting_rarely():
         for rows in _rows(view, events, done):
             for table, some in rows.items():
                 chunk = lines[table]
@@ -312,7 +312,7 @@ def _fill_part(
 
 
 @contextmanager
-def _collecting_rarely() -> Iterator[None]:
+def collecting_rarely() -> Iterator[None]:
     """Folding makes many objects that soon go and no cycles: looking for them each 700 takes an eighth of it."""
     threshold = gc.get_threshold()
     gc.set_threshold(GARBAGE_OBJECTS, *threshold[1:])

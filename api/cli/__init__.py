@@ -11,6 +11,7 @@ from api.cli.accounts import account
 from api.cli.applications import application
 from api.cli.catalogues import catalogue
 from api.cli.credentials import credential
+from api.cli.demo import demo
 from api.cli.doctor import doctor
 from api.cli.exits import OneLineErrors, wants_traceback
 from api.cli.history import history
@@ -49,6 +50,7 @@ for _command in (
     migrate,
     rebuild,
     doctor,
+    demo,
     organisation,
     catalogue,
     operator,

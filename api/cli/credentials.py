@@ -141,10 +141,10 @@ def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
         listing.catch_up(session)
         found = listing.credentials(session, organisation, CredentialFilters(**filters), now)
         rows, more = list(islice(found, limit)), next(found, None) is not None
-    if json:
-        data = [session.document(row, now) for row in rows]
-        print_json({"data": data, "pagination": {"has_more": more}})
-        return
+        if json:
+            data = [session.document(row, now) for row in rows]
+            print_json({"data": data, "pagination": {"has_more": more}})
+            return
     print_table(
         ("id", "name", "status", "kind", "public id or login", "mode", "contact", "created"),
         [

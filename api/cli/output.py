@@ -1,7 +1,7 @@
 """What is printed: tables for people, JSON for programs. Answers go to standard output, all else to standard error."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -74,6 +74,16 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
+
+
+def task(progress: Progress, description: str) -> Callable[[int, int], None]:
+    """A line of a progress bar; the function moves it to how much is done of how much there is."""
+    line = progress.add_task(description, total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.update(line, completed=done, total=total)
+
+    return show
 
 
 def console(stream: IO[str]) -> Console:

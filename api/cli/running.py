@@ -1,13 +1,11 @@
 """`keyledger serve`, `project`, `migrate` and `rebuild`: running the service and keeping what it stands on."""
 
 import signal
-from functools import partial
 from types import FrameType
 
 import click
-from rich.progress import Progress, TaskID
 
-from api.cli.output import progress_bar, tell
+from api.cli.output import progress_bar, task, tell
 from api.cli.session import checked_settings, open_ledger
 from api.wiring import database
 from ledger.settings import Settings
@@ -99,10 +97,5 @@ def rebuild(view: str | None, every: bool) -> None:
     with open_ledger() as session:
         for name in names if view is None else [view]:
             with progress_bar() as progress:
-                task = progress.add_task(f"Rebuilding {name}", total=None)
-                rebuild_view(session.services.log, name, partial(_show, progress, task))
+                rebuild_view(session.services.log, name, task(progress, f"Rebuilding {name}"))
             click.echo(f"Rebuilt {name}.")
-
-
-def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    progress.update(task, completed=done, total=total)

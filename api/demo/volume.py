@@ -13,17 +13,25 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
+from api.demo.script import ACTOR, id_of
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
-from ledger.commands import Command, CreateCredential, RevokeCredential, RotateSecret, SetAllowlist, SuspendCredential
+from ledger.commands import (
+    Command,
+    CreateCredential,
+    RegisterOrganisation,
+    RevokeCredential,
+    RotateSecret,
+    SetAllowlist,
+    SuspendCredential,
+)
 from ledger.events import Context
 from ledger.issuing import issue_credential
-from ledger.values import Environment, Kind, Mode, RevocationReason, Via, networks
+from ledger.values import Environment, Kind, Mode, Name, RevocationReason, Via, networks
+from projections.rebuild import collecting_rarely
 from projections.usage import UsageRecorder
 
-COMMIT_COMMANDS = 250  # as many as a busy service shares a commit among
+COMMIT_COMMANDS = 1_000  # half a second's: what a commit costs by itself is then next to nothing
 YEAR = timedelta(days=365)
 
 _KINDS = {Kind.API_KEY: 60, Kind.OAUTH_CLIENT: 25, Kind.KEY_PAIR: 15}
@@ -64,40 +72,62 @@ class _Life:
     revoked_at: datetime | None
 
 
+def register(services: Services, name: str, *, now: datetime, seed: int) -> UUID:
+    """Register an organisation to fill, a year and a day before `now`; returns its id."""
+    context = _context(now - YEAR - timedelta(days=1), Random(seed))  # noqa: S311 - a request id
+    command = RegisterOrganisation(context=context, organisation_id=id_of(context.at), name=Name(name))
+    return services.ledger.handle(command).id
+
+
 def fill(
     services: Services, organisation_id: UUID, count: int, *, now: datetime, seed: int, progress: Progress | None = None
 ) -> Filled:
     """Record `count` credentials of an organisation, created over the year before `now`, and what became of them."""
     draw = Random(seed)  # noqa: S311 - fates, not secrets
-    usage = UsageRecorder(services.store, flush_seconds=1, notes_max=2 * COMMIT_COMMANDS)
+    usage = UsageRecorder(services.store, services.settings.usage_flush)
     events = done = 0
-    commands = _commands(services, organisation_id, count, now, draw, usage)
-    while chunk := list(islice(commands, COMMIT_COMMANDS)):
-        events += sum(len(receipt.recorded) for receipt in services.ledger.handle_all(chunk))
-        usage.flush()
-        done += sum(isinstance(command, CreateCredential) for command in chunk)
-        if progress is not None:
-            progress(done, count)
+    with collecting_rarely():
+        for chunk in _chunks(_commands(services, organisation_id, count, now, draw, usage)):
+            events += sum(len(receipt.recorded) for receipt in services.ledger.handle_all(chunk))
+            usage.flush()
+            done += sum(isinstance(command, CreateCredential) for command in chunk)
+            if progress is not None:
+                progress(done, count)
     return Filled(done, events)
+
+
+def _chunks(commands: Iterator[Command]) -> Iterator[list[Command]]:
+    while chunk := list(islice(commands, COMMIT_COMMANDS)):
+        yield chunk
+
+
+# What is to come of a credential: its moment, a number that tells two of one moment apart, whose it is, and what. As
+# many wait as a seventh of the credentials, at most, and each takes some 250 bytes: some 40 MB for a million.
+_Coming = tuple[datetime, int, UUID, "_Step"]
+_Step = Callable[[Services, UUID, Context, Random], Command]
 
 
 def _commands(
     services: Services, organisation_id: UUID, count: int, now: datetime, draw: Random, usage: UsageRecorder
 ) -> Iterator[Command]:
     """Everything that happens, in the order of time."""
-    coming: list[tuple[datetime, int, Command]] = []
+    coming: list[_Coming] = []
     number = 0
+
+    def until(end: datetime) -> Iterator[Command]:
+        while coming and coming[0][0] <= end:
+            at, _, credential_id, step = heapq.heappop(coming)
+            yield step(services, credential_id, _context(at, draw), draw)
+
     for at, created in _births(count, now):
-        while coming and coming[0][0] <= at:
-            yield heapq.heappop(coming)[2]
-        life = _life(uuid7(), at, now, draw)
+        yield from until(at)
+        life = _life(id_of(at), at, now, draw)
         yield _creation(services, organisation_id, life, created, count, draw)
-        for command in _afterwards(services, life, draw):
+        for moment, step in _afterwards(life):
             number += 1
-            heapq.heappush(coming, (command.context.at, number, command))
+            heapq.heappush(coming, (moment, number, life.credential_id, step))
         _use(usage, life, now, draw)
-    while coming:
-        yield heapq.heappop(coming)[2]
+    yield from until(now)
 
 
 def _births(count: int, now: datetime) -> Iterator[tuple[datetime, int]]:
@@ -145,21 +175,35 @@ def _creation(
     return command
 
 
-def _afterwards(services: Services, life: _Life, draw: Random) -> Iterator[Command]:
+def _afterwards(life: _Life) -> Iterator[tuple[datetime, _Step]]:
     if life.restricted_at is not None:
-        block = networks([f"192.0.2.{draw.randrange(0, 256, 16)}/28"])
-        yield SetAllowlist(context=_context(life.restricted_at, draw), credential_id=life.credential_id, networks=block)
+        yield life.restricted_at, _restriction
     if life.rotated_at is not None:
-        # The secret is thrown away: nobody uses this credential.
-        secret = services.keyring.digests.issue(Kind.API_KEY, Mode.TEST).stored
-        yield RotateSecret(context=_context(life.rotated_at, draw), credential_id=life.credential_id, secret=secret)
+        yield life.rotated_at, _rotation
     if life.suspended_at is not None and (life.rotated_at is None or life.rotated_at < life.suspended_at):
-        yield SuspendCredential(context=_context(life.suspended_at, draw), credential_id=life.credential_id)
+        yield life.suspended_at, _suspension
     if life.revoked_at is not None:
-        reason = _one_of(draw, _REASONS)
-        yield RevokeCredential(
-            context=_context(life.revoked_at, draw), credential_id=life.credential_id, revocation_reason=reason
-        )
+        yield life.revoked_at, _revocation
+
+
+def _restriction(_services: Services, credential_id: UUID, context: Context, draw: Random) -> SetAllowlist:
+    block = networks([f"192.0.2.{draw.randrange(0, 256, 16)}/28"])
+    return SetAllowlist(context=context, credential_id=credential_id, networks=block)
+
+
+def _rotation(services: Services, credential_id: UUID, context: Context, _draw: Random) -> RotateSecret:
+    # The secret is thrown away: nobody uses this credential.
+    secret = services.keyring.digests.issue(Kind.API_KEY, Mode.TEST).stored
+    return RotateSecret(context=context, credential_id=credential_id, secret=secret)
+
+
+def _suspension(_services: Services, credential_id: UUID, context: Context, _draw: Random) -> SuspendCredential:
+    return SuspendCredential(context=context, credential_id=credential_id)
+
+
+def _revocation(_services: Services, credential_id: UUID, context: Context, draw: Random) -> RevokeCredential:
+    because = _one_of(draw, _REASONS)
+    return RevokeCredential(context=context, credential_id=credential_id, revocation_reason=because)
 
 
 def _use(usage: UsageRecorder, life: _Life, now: datetime, draw: Random) -> None:
@@ -175,7 +219,7 @@ def _use(usage: UsageRecorder, life: _Life, now: datetime, draw: Random) -> None
 
 def _context(at: datetime, draw: Random) -> Context:
     request_id = f"demo-{draw.getrandbits(32):08x}"
-    return Context(at, "command_line:demo", Via.COMMAND_LINE, request_id=request_id, reason="demo")
+    return Context(at, ACTOR, Via.COMMAND_LINE, request_id=request_id, reason="demo")
 
 
 def _one_of(draw: Random, weights: Mapping[Choice, int]) -> Choice:

@@ -50,6 +50,15 @@ def test_a_catalogue_is_read_from_standard_input_retired_and_told(
     assert "custom" not in keyledger.ok("catalogue", "preview", organisation, "--mode", "live", "--full").out
 
 
+def test_credentials_are_listed_with_the_labels_of_the_catalogue_that_they_were_created_under(
+    keyledger: CommandLine, organisation: str, tmp_path: Path
+) -> None:
+    keyledger.ok("catalogue", "set", organisation, written(tmp_path))
+    keyledger.ok("credential", "create", "--organisation", organisation, "--mode", "live", "--preset", "read_only")
+    (listed,) = keyledger.ok("credential", "list", "--organisation", organisation, "--json").json["data"]
+    assert (listed["preset"], listed["presets"]) == ("read_only", {"shop": "read_only"})
+
+
 def test_a_file_that_is_no_catalogue_is_refused_with_what_is_wrong(
     keyledger: CommandLine, organisation: str, tmp_path: Path
 ) -> None:

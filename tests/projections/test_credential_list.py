@@ -369,7 +369,7 @@ def test_a_search_never_reads_as_syntax(services: Services, organisation: UUID, 
         ({"status": Status.EXPIRED}, ["ended last", "ended"]),
         ({"status": Status.ROTATING}, ["overlaps till tomorrow", "overlaps"]),
     ],
-    ids=str,
+    ids=["overdue", "due", "expiring", "expired", "rotating"],
 )
 def test_what_a_time_decides_about_comes_by_that_time_page_after_page(
     services: Services, organisation: UUID, asked: dict[str, Any], names: list[str]
