@@ -128,6 +128,7 @@ MEANINGS: Mapping[str, str] = {
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
     "first.",
+    "selection_changed": "What was confirmed is not what would be revoked now: look at it again, and confirm that.",
     "rebuild_running": "The view is being rebuilt already.",
     "rebuild_failed": "A process that rebuilt a part of the view is gone; the old view is still in place.",
     "last_administrator": "The installation would be left without an administrator.",

@@ -14,6 +14,7 @@
     │   ├── ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
+    │   ├── SelectionChanged
     │   ├── RebuildRunning
     │   └── AlreadyExists
     ├── StaleVersion                   the state moved on from the version the caller expected
@@ -200,6 +201,12 @@ class LoginAlreadyClaimed(NameAlreadyClaimed):
     """The login is taken on its channel, across the installation."""
 
     code = "login_already_claimed"
+
+
+class SelectionChanged(NotAllowedNow):
+    """What was confirmed is not what would be revoked now."""
+
+    code = "selection_changed"
 
 
 class RebuildRunning(NotAllowedNow):

@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.values import Mode, Role
 from projections.runner import Projector
 from tests.api.conftest import SignIn
-from tests.given import a_credential, an_account, an_application, an_operator
+from tests.given import a_bulk_revocation, a_credential, an_account, an_application, an_operator
 
 # For each of some thirty operations and both ways: half a minute. What shows only after more has a test of its own.
 EXAMPLES_MAX = 15
@@ -98,6 +98,7 @@ def test_every_answer_is_a_documented_one(
             "application_id": an_application(services, organisation),
             "credential_id": credential.id,
             "operator_id": operator,
+            "run_id": a_bulk_revocation(services, organisation, credential.id),
         }
         for name, value in case.path_parameters.items():
             with suppress(ValueError):  # a made-up id would be told 404 and no more; what is no id stays as it is
