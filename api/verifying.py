@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from api.auth import VERIFIES
-from api.observability import VERIFICATIONS
+from api.observability import verifications_like
 from api.outgoing import to_json
 from api.problems import problem_document
 from api.wiring import Services
 from ledger.errors import Forbidden, InvalidValue
-from ledger.secrets import claims_our_format, malformed
+from ledger.secrets import SECRET_PREFIX, claims_our_format, malformed
 from ledger.values import AnyAddress, Channel, Kind, Mode, one_of, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
@@ -85,15 +85,18 @@ def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: d
         if gateway.organisation_id is not None:
             question = replace(question, organisation_id=gateway.organisation_id)
         verdict = decide(question, candidates)
-    VERIFICATIONS.labels(verdict.code).inc()
+    verifications_like(verdict.code).inc()
     if verdict.valid and verdict.candidate is not None and services.usage is not None:
         services.usage.note(verdict.candidate.credential_id, verdict.candidate.secret_version, at)
     return gateway, verdict
 
 
+_OF_API_KEYS = f"{SECRET_PREFIX}{Kind.API_KEY}_"
+
+
 def lacks_public_id(secret: str, public_id: str | None) -> bool:
     """A secret of our format says its kind: all but API keys go with a public identifier."""
-    return public_id is None and claims_our_format(secret) and not secret.startswith(f"kl_{Kind.API_KEY}_")
+    return public_id is None and claims_our_format(secret) and not secret.startswith(_OF_API_KEYS)
 
 
 # --- POST /v1/verify -------------------------------------------------------------------------------------------------
