@@ -17,6 +17,7 @@
     │   ├── SelectionChanged
     │   ├── RebuildRunning
     │   └── AlreadyExists
+    ├── TooManyAttempts                whoever asks failed too often
     ├── StaleVersion                   the state moved on from the version the caller expected
     ├── IdempotencyKeyReused           the same key with another request
     ├── IdempotencyAnswerExpired       the request was carried out; its answer is no longer kept
@@ -219,6 +220,16 @@ class AlreadyExists(NotAllowedNow):
     """A thing with this id exists."""
 
     code = "already_exists"
+
+
+class TooManyAttempts(LedgerError):
+    """Whoever asks presented what is not good too often, and is not listened to for `retry_after_seconds`."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StaleVersion(LedgerError):

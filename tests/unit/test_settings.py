@@ -33,6 +33,8 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
     "projection_lag_max": ("86400", 86_400.0, ["0", "86401"]),
     "verification_cache_max": ("0", 0, ["-1", "5000001"]),
     "verification_cache_seconds": ("0.5", 0.5, ["0", "3601"]),
+    "failures_per_address": ("1", 1, ["0", "100001"]),
+    "failures_per_public_id": ("1", 1, ["0", "100001"]),
     "usage_flush": ("0.1", 0.1, ["0", "3601"]),
     "rotation_days": ("30", 30, ["0", "3661"]),
     "report_interval": ("60", 60.0, ["0", "86401"]),
