@@ -29,7 +29,7 @@ _CHALLENGES = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
 
 
 REFUSED = "keyledger.refused"
-"""Where the fast path leaves in a request's environment why it was refused, where asking again would only take longer."""
+"""Where the fast path leaves in a request's environment why it was refused: asking again would only take longer."""
 
 
 class UnknownToken(Exception):

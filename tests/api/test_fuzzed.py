@@ -45,6 +45,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_time",
     "invalid_value",
     "malformed_secret",  # its checksum
+    "too_many_attempts",
     "too_many_requests",  # a minute's worth of revocations
     "unknown_account",
     "missing_field",  # a channel, for a channel login alone

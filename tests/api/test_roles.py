@@ -126,6 +126,7 @@ OPERATIONS = [
 # What takes no operator's token, or has tests of its own for who may ask.
 ELSEWHERE = {
     ("POST", "/v1/verify"),
+    ("POST", "/v1/verify/batch"),
     ("GET", "/v1/authorize"),
     ("POST", "/v1/revocations"),
     ("GET", "/v1/secret-pattern"),
