@@ -170,7 +170,10 @@ _NOBODYS_HASH = "$argon2id$v=19$m={},t={},p={}${}${}".format(
 )
 # At most so many hashes at once in a process: each takes 19 MiB and a core for some 20 ms.
 _ARGON2_SLOTS = BoundedSemaphore(4)
-# A queue for a slot longer than this is an attack or an outage; the caller is told to come back.
+# At most so many threads are at one or wait for a slot, three quarters of a worker's by default: whatever passwords are
+# presented, there are threads left for everything else. Who comes then is told to come back.
+_ARGON2_PLACES = BoundedSemaphore(6)
+# A queue for a slot longer than this is an attack or an outage.
 _ARGON2_WAIT_SECONDS = 2.0
 
 
@@ -233,9 +236,14 @@ def _bytes(presented: str) -> bytes:
 
 @contextmanager
 def _argon2_slot() -> Iterator[None]:
-    if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
+    if not _ARGON2_PLACES.acquire(blocking=False):
         raise QueueFull("too many passwords are being checked")
     try:
-        yield
+        if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
+            raise QueueFull("too many passwords are being checked")
+        try:
+            yield
+        finally:
+            _ARGON2_SLOTS.release()
     finally:
-        _ARGON2_SLOTS.release()
+        _ARGON2_PLACES.release()
