@@ -122,8 +122,6 @@ MEANINGS: Mapping[str, str] = {
     "no_overlap": "There is no older secret left to retire.",
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
-    "mode_withdrawn": "A permission that was offered to live or test credentials stays offered to them, as some may "
-    "hold it. Retire it, and offer another.",
     "operator_removed": "The operator was removed. Enrol another one.",
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "

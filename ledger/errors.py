@@ -8,7 +8,6 @@
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
-    │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
@@ -136,12 +135,6 @@ class NothingChanged(NotAllowedNow):
     """The command would record an event that says nothing."""
 
     code = "nothing_changed"
-
-
-class ModeWithdrawn(NotAllowedNow):
-    """A permission that live or test credentials may hold would no longer be for them."""
-
-    code = "mode_withdrawn"
 
 
 class OperatorRemoved(NotAllowedNow):
