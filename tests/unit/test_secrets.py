@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import string
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -215,6 +216,18 @@ def test_nothing_equals_a_digest_that_is_not_there() -> None:
 
 
 # --- chosen passwords ------------------------------------------------------------------------------------------------
+
+
+def test_no_password_takes_long_to_judge_whatever_signs_it_holds() -> None:
+    """The estimate's cost doubles with each sign that can stand for a letter; unbounded, this one took four seconds."""
+    begun = time.process_time()
+    choose_password(("4@8({[<369!1|70$5+%2" * 4)[:72])
+    assert time.process_time() - begun < 1.5
+
+
+def test_signs_in_the_place_of_letters_do_not_make_a_common_password_strong() -> None:
+    with pytest.raises(InvalidValue, match="easily guessed"):
+        choose_password("p@$$w0rdp@$$w0rd1")
 
 
 def test_a_chosen_password_is_kept_as_argon2id_of_at_least_owasps_floor() -> None:
