@@ -71,6 +71,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid_length": "A text is too long or too short, or a list has too many or too few entries.",
     "out_of_range": "A number or a duration lies outside its bounds.",
     "forbidden_characters": "A text holds control or invisible characters, which could forge a log line or hide.",
+    "holds_secret": "A text holds a secret of ours, which would stay in the history for good. Have that one revoked.",
     "invalid_email": "This is not the address of a mailbox.",
     "invalid_network": "This is neither an IP address nor a network in CIDR form, or the network has host bits set.",
     "invalid_address": "This is not an IP address.",

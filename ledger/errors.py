@@ -163,7 +163,7 @@ class ChannelKeyExists(NotAllowedNow):
     def __init__(self, channel: str, live: int, keys_max: int) -> None:
         keys = "key" if live == 1 else "keys"
         super().__init__(
-            f"the account has {live} live {keys} on the channel {channel}, where it may have {keys_max}: "
+            f"the account has {live} good {keys} on the channel {channel}, where it may have {keys_max}: "
             "rotate one, or revoke it first"
         )
         self.channel = channel

@@ -117,6 +117,14 @@ def test_what_does_not_fit_together_is_refused(
         ("event_configuration:edit", LIVE, "excluded_scope"),
         ("entrance_plans:view", LIVE, "excluded_scope"),
         ("internal.support:edit", TEST, "excluded_scope"),
+        ("scan.app:edit", LIVE, "excluded_scope"),
+        ("scanapp:edit", LIVE, "excluded_scope"),
+        ("venue.scan_app:edit", LIVE, "excluded_scope"),
+        ("event.config:edit", LIVE, "excluded_scope"),
+        ("operations.internal:view", LIVE, "excluded_scope"),
+        ("internals:view", LIVE, "excluded_scope"),
+        ("internalisation:view", LIVE, "unknown_scope"),
+        ("event:view", LIVE, "unknown_scope"),
     ],
 )
 def test_a_scope_that_cannot_be_granted_is_refused_by_what_is_wrong_with_it(scope: str, mode: Mode, code: str) -> None:

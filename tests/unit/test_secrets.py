@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 
 from ledger.errors import InvalidValue
 from ledger.events import StoredSecret
+from ledger.secret_format import ALPHABET, SECRET_PATTERN, checksum, well_formed
 from ledger.secrets import (
-    ALPHABET,
     ARGON2ID,
     HMAC_OF_SHA256,
     HMAC_SHA256,
     SECRET_CHARS_MAX,
-    SECRET_PATTERN,
     DigestKeys,
     Holder,
-    checksum,
     choose_password,
     format_secret,
     malformed,
@@ -29,7 +27,6 @@ from ledger.secrets import (
     password_matches,
     random_text,
     same_digest,
-    well_formed,
 )
 from ledger.values import PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Kind, Mode
 
