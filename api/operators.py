@@ -32,7 +32,7 @@ from api.schemas.operators import (
     RolesIn,
     TokenRotationIn,
 )
-from ledger.commands import ChangeOperatorRoles, EnrolOperator, RemoveOperator, RotateOperatorToken
+from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, EnrolOperator, RemoveOperator, RotateOperatorToken
 from ledger.errors import Forbidden, LastAdministrator, NotFound
 from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
 from ledger.values import Role
@@ -192,6 +192,29 @@ class OperatorToken(MethodView):
             return command, token.plaintext
 
         return carry_out(make, represent)
+
+
+@blueprint.route("/<uuid:operator_id>/end-overlap", methods=["POST"])
+@blueprint.doc(operationId="endOperatorTokenOverlap", **COMMAND)
+@blueprint.arguments(Why(), required=False)
+@blueprint.response(200, OperatorOut, headers=WRITTEN)
+def end_overlap(body: dict[str, Any], operator_id: UUID) -> Response:
+    """Retire the older of an operator's two live tokens.
+
+    Everyone may do so with their own.
+    """
+    row = _seen(operator_id)
+    if caller().operator_id != operator_id:
+        allow(MANAGES_OPERATORS, row["organisation_id"])
+
+    def make() -> tuple[EndTokenOverlap, None]:
+        return EndTokenOverlap(
+            context=context(body.get("reason")),
+            expected_version=expected_version(row["version"]),
+            operator_id=operator_id,
+        ), None
+
+    return carry_out(make, represent)
 
 
 def _seen(operator_id: UUID) -> dict[str, Any]:

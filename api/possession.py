@@ -11,7 +11,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from api.wiring import Services
-from ledger.commands import Command, EndOverlap, RemoveOperator, RevokeCredential
+from ledger.commands import Command, EndOverlap, EndTokenOverlap, RemoveOperator, RevokeCredential
 from ledger.errors import NotAllowedNow
 from ledger.events import Context
 from ledger.secret_format import OPERATOR_PREFIX, claims_our_format
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     """What became of a presented secret. Told to whoever runs the installation, never to whoever presented it."""
 
     REVOKED = "revoked"  # the credential
-    SECRET_ENDED = "secret_ended"  # noqa: S105 - the older of two live ones; the credential goes on with the newer
+    SECRET_ENDED = "secret_ended"  # noqa: S105 - the older of two live ones; its holder goes on with the newer
     OPERATOR_REMOVED = "operator_removed"
     LAST_ADMINISTRATOR = "last_administrator"  # left as it is: nobody would be left to answer the leak
     NOT_LIVE = "not_live"  # unknown, or ended already
@@ -84,10 +84,16 @@ def _end_credential(services: Services, context: Context, found: Candidate) -> E
 
 
 def _end_operator(services: Services, context: Context, token: str) -> Ended:
-    """Remove the operator, but for the last administrator of all organisations: that one is told in the log."""
+    """Remove the operator, unless a newer token has taken over: then only the presented one leaked, and it ends.
+
+    The last administrator of all organisations stays, and is told in the log.
+    """
     found = find_caller(services.store, services.keyring.digests.candidates(token))
     if found is None:
         return Ended(Outcome.NOT_LIVE)
+    if found.token_expires_at is not None:
+        ended = _recorded(services, EndTokenOverlap(context=context, operator_id=found.operator_id))
+        return Ended(Outcome.SECRET_ENDED if ended else Outcome.NOT_LIVE, found.operator_id)
     if is_last_administrator(services.store, found.operator_id):
         logger.error(
             "the token of the last administrator was presented as leaked: rotate it now",

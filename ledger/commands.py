@@ -122,6 +122,13 @@ class RotateOperatorToken(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndTokenOverlap(Command):
+    """Retire the older of an operator's two live tokens early."""
+
+    operator_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveOperator(Command):
     """Refuse the operator's tokens from now on."""
 

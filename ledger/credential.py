@@ -28,7 +28,6 @@ from ledger.errors import (
     CredentialNotRevoked,
     CredentialNotSuspended,
     InvalidValue,
-    NoOverlap,
     NothingChanged,
     ScopesAlreadyFixed,
 )
@@ -49,7 +48,15 @@ from ledger.events import (
     Event,
     Recorded,
 )
-from ledger.secret_versions import SecretVersion, add_version, first_version, live, overlap_end, retire
+from ledger.secret_versions import (
+    SecretVersion,
+    add_version,
+    first_version,
+    live,
+    older_of_two,
+    overlap_end,
+    retire_up_to,
+)
 from ledger.values import (
     AccessLevel,
     Channel,
@@ -147,8 +154,7 @@ def _rotated(state: Credential, event: CredentialRotated) -> Changes:
 
 
 def _overlap_ended(state: Credential, event: CredentialOverlapEnded) -> Changes:
-    older = tuple(s for s in state.secrets if s.version <= event.retired_version)
-    return {"secrets": retire(older, event.context.at) + state.secrets[len(older) :]}
+    return {"secrets": retire_up_to(state.secrets, event.retired_version, event.context.at)}
 
 
 def _revoked(_state: Credential, event: CredentialRevoked) -> Changes:
@@ -344,11 +350,9 @@ def _new_login(state: Credential, command: RotateSecret) -> str:
 
 def end_overlap(state: Credential, command: EndOverlap) -> list[Event]:
     """The older secret ends now."""
-    _refuse_revoked(state, state.moment(command.context.at))
-    living = live(state.secrets, state.moment(command.context.at))
-    if len(living) < 2:
-        raise NoOverlap("only one secret is live")
-    return [CredentialOverlapEnded(command.context, retired_version=living[-2].version)]
+    at = state.moment(command.context.at)
+    _refuse_revoked(state, at)
+    return [CredentialOverlapEnded(command.context, older_of_two(state.secrets, at).version)]
 
 
 def revoke_credential(state: Credential, command: RevokeCredential) -> list[Event]:

@@ -139,6 +139,15 @@ class OperatorTokenRotated(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorTokenOverlapEnded(Event):
+    """The operator's older token was retired before its overlap was over."""
+
+    TOPIC: ClassVar[str] = "operator.token_overlap_ended"
+
+    retired_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorRemoved(Event):
     """The operator's tokens are refused from now on."""
 
@@ -411,6 +420,7 @@ EVENTS: tuple[type[Event], ...] = (
     OperatorEnrolled,
     OperatorRolesChanged,
     OperatorTokenRotated,
+    OperatorTokenOverlapEnded,
     OperatorRemoved,
     AccountOpened,
     AccountDescribed,

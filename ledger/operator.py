@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from ledger.commands import ChangeOperatorRoles, EnrolOperator, RemoveOperator, RotateOperatorToken
+from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, EnrolOperator, RemoveOperator, RotateOperatorToken
 from ledger.errors import AlreadyExists, InvalidValue, NothingChanged
 from ledger.errors import OperatorRemoved as OperatorIsRemoved
 from ledger.events import (
@@ -12,10 +12,11 @@ from ledger.events import (
     OperatorEnrolled,
     OperatorRemoved,
     OperatorRolesChanged,
+    OperatorTokenOverlapEnded,
     OperatorTokenRotated,
     Recorded,
 )
-from ledger.secret_versions import SecretVersion, add_version, first_version, overlap_end
+from ledger.secret_versions import SecretVersion, add_version, first_version, older_of_two, overlap_end, retire_up_to
 from ledger.values import Role
 
 
@@ -59,6 +60,9 @@ def evolve(state: Operator | None, recorded: Recorded) -> Operator:
         case OperatorTokenRotated():
             secrets = add_version(state.secrets, event.secret, "", event.context.at, event.previous_expires_at)
             return replace(state, secrets=secrets, version=version)
+        case OperatorTokenOverlapEnded():
+            secrets = retire_up_to(state.secrets, event.retired_version, event.context.at)
+            return replace(state, secrets=secrets, version=version)
         case OperatorRemoved():
             return replace(state, removed_at=event.context.at, version=version)
     raise TypeError(f"an operator has no branch for {type(event).__name__}")
@@ -96,6 +100,13 @@ def rotate_operator_token(state: Operator, command: RotateOperatorToken) -> list
     at = command.context.at
     secret = replace(command.secret, version=state.secrets[-1].version + 1)
     return [OperatorTokenRotated(command.context, secret, overlap_end(state.secrets, at, command.overlap))]
+
+
+def end_token_overlap(state: Operator, command: EndTokenOverlap) -> list[Event]:
+    """The older token ends now."""
+    _refuse_removed(state)
+    retired = older_of_two(state.secrets, command.context.at)
+    return [OperatorTokenOverlapEnded(command.context, retired.version)]
 
 
 def remove_operator(state: Operator, command: RemoveOperator) -> list[Event]:

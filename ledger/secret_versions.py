@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ledger.errors import InvalidValue, TwoSecretsLive
+from ledger.errors import InvalidValue, NoOverlap, TwoSecretsLive
 from ledger.events import StoredSecret
 from ledger.values import OVERLAP_MAX
 
@@ -47,6 +47,20 @@ def add_version(
 def retire(versions: tuple[SecretVersion, ...], at: datetime) -> tuple[SecretVersion, ...]:
     """The versions with none live from `at` on."""
     return tuple([_ending(v, at) if v.live(at) else v for v in versions])
+
+
+def retire_up_to(versions: tuple[SecretVersion, ...], version: int, at: datetime) -> tuple[SecretVersion, ...]:
+    """The versions with none up to this one live from `at` on."""
+    older = tuple(v for v in versions if v.version <= version)
+    return retire(older, at) + versions[len(older) :]
+
+
+def older_of_two(versions: tuple[SecretVersion, ...], at: datetime) -> SecretVersion:
+    """The older of two that are live; `NoOverlap` where there are not two."""
+    living = live(versions, at)
+    if len(living) < LIVE_MAX:
+        raise NoOverlap("only one secret is live")
+    return living[-LIVE_MAX]
 
 
 def live(versions: tuple[SecretVersion, ...], at: datetime) -> tuple[SecretVersion, ...]:

@@ -42,6 +42,7 @@ from ledger.events import (
     OperatorEnrolled,
     OperatorRemoved,
     OperatorRolesChanged,
+    OperatorTokenOverlapEnded,
     OperatorTokenRotated,
     OrganisationRegistered,
     OrganisationRenamed,
@@ -55,7 +56,13 @@ EventTypes = tuple[type[Event], ...]
 
 OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed)
 OF_CATALOGUES: EventTypes = (CatalogueChanged,)
-OF_OPERATORS: EventTypes = (OperatorEnrolled, OperatorRolesChanged, OperatorTokenRotated, OperatorRemoved)
+OF_OPERATORS: EventTypes = (
+    OperatorEnrolled,
+    OperatorRolesChanged,
+    OperatorTokenRotated,
+    OperatorTokenOverlapEnded,
+    OperatorRemoved,
+)
 OF_ACCOUNTS: EventTypes = (AccountOpened, AccountDescribed, AccountClosed)
 OF_APPLICATIONS: EventTypes = (
     ApplicationRegistered,

@@ -11,7 +11,7 @@ from api import documents
 from api.cli import options
 from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
-from ledger.commands import ChangeOperatorRoles, RemoveOperator
+from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, RemoveOperator
 from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
 from ledger.operator import Operator
 from ledger.values import Role
@@ -168,6 +168,23 @@ def rotate_token(operator_id: UUID, overlap: timedelta, reason: str, expected_ve
     else:
         tell(f"Rotated the token of operator {receipt.id} (version {receipt.version}).")
         print_secret(token.plaintext, "operator's new token")
+
+
+@operator.command("end-overlap")
+@_OPERATOR
+@options.reason
+@options.expected_version
+@options.as_json
+def end_overlap(operator_id: UUID, reason: str, expected_version: int | None, json: bool) -> None:
+    """Retire the older of an operator's two live tokens."""
+    with open_ledger() as session:
+        receipt = session.services.ledger.handle(
+            EndTokenOverlap(context=session.context(reason), expected_version=expected_version, operator_id=operator_id)
+        )
+    if json:
+        print_json(documents.operator(status_row(receipt.state)))
+    else:
+        click.echo(f"Retired the older token of operator {receipt.id} (version {receipt.version}).")
 
 
 @operator.command()

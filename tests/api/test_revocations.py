@@ -162,6 +162,20 @@ def test_a_chosen_password_is_no_matter_for_strangers(
     assert revoked_because(services, receipt.id) is None
 
 
+def test_the_older_of_an_operators_two_tokens_ends_alone(
+    services: Services, client: FlaskClient, administrator: SignedIn
+) -> None:
+    operator_id, old = given.an_operator(services, Role.ADMINISTRATOR)
+    path = f"/v1/operators/{operator_id}"
+    new = administrator("POST", f"{path}/rotate-token", {"overlap_seconds": 3600}).json["secret"]
+
+    assert client.post("/v1/revocations", json={"secret": old}).status_code == 202
+
+    assert SignedIn(client, old, operator_id)("GET", path).status_code == 401
+    assert SignedIn(client, new, operator_id)("GET", path).status_code == 200
+    assert services.log.history(operator_id).recorded[-1].event.context.actor == "holder"
+
+
 def test_an_operators_token_removes_the_operator(services: Services, client: FlaskClient, organisation: UUID) -> None:
     given.an_operator(services)
     operator_id, token = given.an_operator(services, Role.VERIFIER, organisation_id=organisation)

@@ -120,6 +120,7 @@ OPERATIONS = [
     Operation("GET", OPERATOR, OVERSEERS),
     Operation("PUT", f"{OPERATOR}/roles", ADMINISTRATORS, {"roles": ["auditor"], "production": "{live}"}),
     Operation("POST", f"{OPERATOR}/rotate-token", ADMINISTRATORS, live=True),
+    Operation("POST", f"{OPERATOR}/end-overlap", ADMINISTRATORS),
     Operation("DELETE", OPERATOR, ADMINISTRATORS),
 ]
 

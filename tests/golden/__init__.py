@@ -40,6 +40,7 @@ from ledger.events import (
     OperatorEnrolled,
     OperatorRemoved,
     OperatorRolesChanged,
+    OperatorTokenOverlapEnded,
     OperatorTokenRotated,
     OrganisationRegistered,
     OrganisationRenamed,
@@ -109,6 +110,7 @@ SAMPLES: tuple[Event, ...] = (
     ),
     OperatorRolesChanged(CONTEXT, (Role.AUDITOR, Role.VIEWER), production=False),
     OperatorTokenRotated(CONTEXT, SECRET, LATER),
+    OperatorTokenOverlapEnded(CONTEXT, 2),
     OperatorRemoved(CONTEXT),
     AccountOpened(
         CONTEXT,

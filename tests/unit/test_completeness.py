@@ -96,6 +96,8 @@ def test_an_event_that_evolve_is_given_changes_more_than_the_version(event_type:
         before = aggregate.evolve(before, recorded(SAMPLE_OF[events.CredentialSuspended], 1))
     if event_type is events.CredentialOverlapEnded:
         before = aggregate.evolve(before, recorded(SAMPLE_OF[events.CredentialRotated], 1))
+    if event_type is events.OperatorTokenOverlapEnded:
+        before = aggregate.evolve(before, recorded(SAMPLE_OF[events.OperatorTokenRotated], 1))
     after = aggregate.evolve(None if event_type is begins else before, recorded(SAMPLE_OF[event_type], 2))
     changed = {f.name for f in fields(after) if getattr(after, f.name) != getattr(before, f.name)} - {"version"}
     assert changed or event_type is begins

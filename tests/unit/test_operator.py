@@ -7,12 +7,20 @@ from uuid import UUID
 import pytest
 
 from ledger import errors
-from ledger.events import Event, OperatorEnrolled, OperatorRemoved, OperatorRolesChanged, OperatorTokenRotated
+from ledger.commands import EndTokenOverlap
+from ledger.events import (
+    Event,
+    OperatorEnrolled,
+    OperatorRemoved,
+    OperatorRolesChanged,
+    OperatorTokenOverlapEnded,
+    OperatorTokenRotated,
+)
 from ledger.operator import Operator, evolve
 from ledger.secret_versions import live
 from ledger.service import OPERATOR, fold
 from ledger.values import OVERLAP_MAX, Role
-from tests.unit.deciding import DAY, HOUR, NOW, ORGANISATION, START, at, digest, given, recorded
+from tests.unit.deciding import AGGREGATE, DAY, HOUR, NOW, ORGANISATION, START, at, digest, given, recorded
 from tests.unit.histories import change_roles, enrol, enrolled, remove, removed, rotate_token, token_rotated
 
 
@@ -72,6 +80,16 @@ def test_a_third_live_token_is_refused_but_rotating_at_once_is_not() -> None:
     given(*rotating).when(rotate_token(HOUR)).refuses(errors.TwoSecretsLive, "two_secrets_live")
     [event] = given(*rotating).when(rotate_token()).decide()
     assert [s.version for s in live(after(*rotating, event).secrets, NOW)] == [3]
+
+
+def test_the_older_of_two_live_tokens_is_retired_early() -> None:
+    rotating = (enrolled(), token_rotated(overlap=2 * DAY))
+    end = EndTokenOverlap(context=at(NOW), operator_id=AGGREGATE)
+    ended = OperatorTokenOverlapEnded(at(NOW), retired_version=1)
+    given(*rotating).when(end).then(ended)
+    assert [s.version for s in live(after(*rotating, ended).secrets, NOW)] == [2]
+    given(enrolled()).when(end).refuses(errors.NoOverlap, "no_overlap")
+    given(*rotating, removed()).when(end).refuses(errors.OperatorRemoved, "operator_removed")
 
 
 @pytest.mark.parametrize("overlap", [timedelta(seconds=-1), OVERLAP_MAX + timedelta(seconds=1)])
