@@ -1,0 +1,374 @@
+"""A door for each channel, out of the examples, in its real program and with clients that others wrote.
+
+What holds for all of them stands first: each lets in the keys of its own channel, and shuts when a key is revoked.
+"""
+
+import datetime
+import ftplib
+import io
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import requests
+import zeep
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from zeep.exceptions import Fault
+from zeep.transports import Transport
+from zeep.wsse import UsernameToken
+
+from ledger.commands import RevokeCredential, SuspendCredential
+from ledger.values import Channel, Kind, Login, Network, Scope
+from tests.running.doors import EXAMPLES, SECONDS_MAX, Installation, ask, basic, free_port, running
+from tests.running.proxies import a_front
+
+Knock = Callable[[str, str], bool]
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Door:
+    """A server of one channel: how it is opened, and what kind of credential is presented there."""
+
+    channel: Channel
+    opened: Callable[[Installation, Path], AbstractContextManager[Knock]]
+    kind: Kind = Kind.CHANNEL_LOGIN
+
+
+def environment(installation: Installation, directory: Path) -> dict[str, str]:
+    """What the examples in Python are told."""
+    token_file = directory / "gateway-token"
+    token_file.write_text(installation.token + "\n")
+    return {
+        **os.environ,
+        "KEYLEDGER_URL": installation.url,
+        "KEYLEDGER_GATEWAY_TOKEN_FILE": str(token_file),
+    }
+
+
+# --- HTTP and REST: nginx, with one word more in its configuration ---------------------------------------------------
+
+
+@contextmanager
+def _http(installation: Installation, directory: Path) -> Iterator[Knock]:
+    with a_front("nginx", directory, installation, changes={"?mode=live&": "?mode=live&channel=http&"}) as front:
+        yield lambda login, secret: ask(front.port, basic(login, secret)).status == 200
+
+
+@contextmanager
+def _rest(installation: Installation, directory: Path) -> Iterator[Knock]:
+    with a_front("nginx", directory, installation, changes={"?mode=live&": "?mode=live&channel=rest&"}) as front:
+        yield lambda _, secret: ask(front.port, {"X-API-Key": secret}).status == 200
+
+
+# --- FTP: pyftpdlib --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def ftp_server(installation: Installation, directory: Path) -> Iterator[int]:
+    """examples/ftp, serving a directory `files`."""
+    files, port = directory / "files", free_port()
+    files.mkdir()
+    command = [sys.executable, "-m", "ftp", "--port", str(port), "--root", str(files)]
+    with running(command, port, environment(installation, directory), cwd=EXAMPLES, output=directory / "ftp.log"):
+        yield port
+
+
+@contextmanager
+def ftp_session(port: int, login: str, secret: str) -> Iterator[ftplib.FTP]:
+    """A client that has signed in."""
+    with ftplib.FTP(timeout=SECONDS_MAX) as client:
+        client.connect("127.0.0.1", port)
+        client.login(login, secret)
+        yield client
+
+
+def _signs_in_by_ftp(port: int) -> Knock:
+    def knock(login: str, secret: str) -> bool:
+        try:
+            with ftp_session(port, login, secret):
+                return True
+        except ftplib.error_perm as refused:
+            assert str(refused).startswith("530 ")
+            return False
+
+    return knock
+
+
+@contextmanager
+def _ftp(installation: Installation, directory: Path) -> Iterator[Knock]:
+    with ftp_server(installation, directory) as port:
+        yield _signs_in_by_ftp(port)
+
+
+# --- Web Service: WS-Security over TLS -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WebService:
+    """examples/soap on granian, with a certificate of its own."""
+
+    url: str
+    certificate: Path
+
+    def call(self, token: UsernameToken | None) -> zeep.xsd.CompoundValue:
+        """The operation, by zeep, which reads the WSDL first."""
+        with requests.Session() as session:
+            session.verify = str(self.certificate)
+            client = zeep.Client(self.url, wsse=token, transport=Transport(session=session, timeout=SECONDS_MAX))
+            return client.service.WhoAmI()
+
+
+@contextmanager
+def a_web_service(installation: Installation, directory: Path) -> Iterator[WebService]:
+    """The service, from when it listens."""
+    certificate, key, port = directory / "certificate.pem", directory / "key.pem", free_port()
+    _certify(certificate, key)
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--log-level", "error"]
+    command += ["--ssl-certificate", str(certificate), "--ssl-keyfile", str(key), "soap:application"]
+    with running(command, port, environment(installation, directory), cwd=EXAMPLES):
+        yield WebService(f"https://127.0.0.1:{port}/", certificate)
+
+
+def _certify(certificate: Path, key: Path) -> None:
+    """A certificate for this machine, signed by itself."""
+    private, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    signed = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key.write_bytes(private.private_bytes(*form))
+
+
+@contextmanager
+def _web_service(installation: Installation, directory: Path) -> Iterator[Knock]:
+    with a_web_service(installation, directory) as service:
+
+        def knock(login: str, secret: str) -> bool:
+            try:
+                service.call(UsernameToken(login, secret))
+            except Fault as fault:
+                assert fault.code.endswith("FailedAuthentication"), fault.code
+                return False
+            return True
+
+        yield knock
+
+
+DOORS = {
+    "http by Basic at nginx": Door(Channel.HTTP, _http),
+    "rest by an API key at nginx": Door(Channel.REST, _rest, Kind.API_KEY),
+    "ftp at pyftpdlib": Door(Channel.FTP, _ftp),
+    "web service by WS-Security": Door(Channel.WEB_SERVICE, _web_service),
+}
+
+
+# --- what holds for all ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A door that is open, and what its tests need."""
+
+    door: Door
+    knock: Knock
+    installation: Installation
+
+    def key(self, channel: Channel | None = None, **changes: Any) -> tuple[UUID, str, str]:
+        """A new key of a channel, this door's unless another one is named: its id, login and secret."""
+        return a_key(self.installation, channel or self.door.channel, self.door.kind, **changes)
+
+
+def a_key(installation: Installation, channel: Channel, kind: Kind, **changes: Any) -> tuple[UUID, str, str]:
+    """A new key of a channel: its id, its login (none for an API key, which stands for itself) and its secret."""
+    login = Login(f"files-{next(_numbers)}") if kind is Kind.CHANNEL_LOGIN else None
+    credential_id, secret = installation.key(kind=kind, channel=channel, login=login, **changes)
+    return credential_id, str(login or ""), secret
+
+
+@pytest.fixture(scope="module", params=DOORS)
+def opened(
+    request: pytest.FixtureRequest, installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opened]:
+    """Each of the doors, once for all tests here."""
+    door = DOORS[request.param]
+    with door.opened(installation, tmp_path_factory.mktemp("door")) as knock:
+        yield Opened(door, knock, installation)
+
+
+def test_a_key_of_one_channel_is_let_in_there_and_nowhere_else(opened: Opened) -> None:
+    let_in = [channel for channel in Channel if opened.knock(*opened.key(channel)[1:])]
+
+    assert let_in == [opened.door.channel]
+
+
+def test_a_wrong_secret_and_another_ones_login_are_refused(opened: Opened) -> None:
+    _, login, secret = opened.key()
+    _, another, _ = opened.key()
+
+    assert not opened.knock(login, secret[:-1] + ("0" if secret[-1] != "0" else "1"))
+    assert not opened.knock(login, "nothing")
+    assert not opened.knock("nobody", "nothing")
+    if opened.door.kind is Kind.CHANNEL_LOGIN:
+        assert not opened.knock(another, secret)
+
+
+def test_revoking_or_suspending_shuts_the_door_at_once(opened: Opened) -> None:
+    for ends in (RevokeCredential, SuspendCredential):
+        credential_id, login, secret = opened.key()
+        assert opened.knock(login, secret)
+
+        opened.installation.handle(ends, credential_id)
+
+        assert not opened.knock(login, secret)
+
+
+def test_the_door_tells_keyledger_the_address_of_who_knocks(opened: Opened) -> None:
+    _, *here = opened.key(networks=(Network("127.0.0.0/8"),))
+    _, *elsewhere = opened.key(networks=(Network("192.0.2.0/24"),))
+
+    assert (opened.knock(*here), opened.knock(*elsewhere)) == (True, False)
+
+
+# --- what is FTP's alone ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ftp_port(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of examples/ftp, once for all tests here."""
+    with ftp_server(installation, tmp_path_factory.mktemp("ftp")) as port:
+        yield port
+
+
+def an_ftp_key(installation: Installation, **changes: Any) -> tuple[UUID, str, str]:
+    """A new channel login for FTP."""
+    return a_key(installation, Channel.FTP, Kind.CHANNEL_LOGIN, **changes)
+
+
+def test_files_go_there_and_back_and_nobody_sees_another_ones(installation: Installation, ftp_port: int) -> None:
+    both = (Scope("customer:view"), Scope("customer:edit"))
+    _, *mine = an_ftp_key(installation, scopes=both)
+    _, *theirs = an_ftp_key(installation, scopes=both)
+    received = io.BytesIO()
+
+    with ftp_session(ftp_port, *mine) as client:
+        client.storbinary("STOR order.csv", io.BytesIO(b"an order"))
+        client.retrbinary("RETR order.csv", received.write)
+        listed = client.nlst()
+    with ftp_session(ftp_port, *theirs) as client:
+        listed_by_another = client.nlst()
+
+    assert (received.getvalue(), listed, listed_by_another) == (b"an order", ["order.csv"], [])
+
+
+def test_who_may_only_view_writes_nothing(installation: Installation, ftp_port: int) -> None:
+    _, login, secret = an_ftp_key(installation, scopes=(Scope("customer:view"),))
+
+    with ftp_session(ftp_port, login, secret) as client:
+        with pytest.raises(ftplib.error_perm, match="550"):
+            client.storbinary("STOR order.csv", io.BytesIO(b"an order"))
+        assert client.nlst() == []
+
+
+def test_a_session_ends_with_its_credential(installation: Installation, ftp_port: int) -> None:
+    credential_id, login, secret = an_ftp_key(installation)
+
+    with ftp_session(ftp_port, login, secret) as client:
+        assert client.pwd() == "/"
+        installation.handle(RevokeCredential, credential_id)
+        with pytest.raises(ftplib.error_temp, match="421 Logged out"):
+            client.pwd()
+        with pytest.raises((EOFError, OSError)):
+            client.pwd()
+
+
+def test_nobody_logs_in_by_ftp_while_the_api_does_not_answer(installation: Installation, ftp_port: int) -> None:
+    _, login, secret = an_ftp_key(installation)
+
+    with installation.wire.cut(), pytest.raises(ftplib.error_perm, match="Nobody can log in now"):
+        with ftp_session(ftp_port, login, secret):
+            pass
+    with ftp_session(ftp_port, login, secret) as client:
+        assert client.pwd() == "/"
+
+
+# --- what is the web service's alone ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def web_service(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebService]:
+    """examples/soap, once for all tests here."""
+    with a_web_service(installation, tmp_path_factory.mktemp("soap")) as service:
+        yield service
+
+
+def a_web_key(installation: Installation) -> tuple[UUID, str, str]:
+    """A new channel login for the web service."""
+    return a_key(installation, Channel.WEB_SERVICE, Kind.CHANNEL_LOGIN)
+
+
+def test_the_operation_knows_who_called_it(installation: Installation, web_service: WebService) -> None:
+    credential_id, login, secret = a_web_key(installation)
+
+    told = web_service.call(UsernameToken(login, secret))
+
+    assert told.credentialId == str(credential_id)
+    assert "customer:view" in told.scope
+
+
+def test_a_digest_is_refused_with_the_reason(installation: Installation, web_service: WebService) -> None:
+    _, login, secret = a_web_key(installation)
+
+    with pytest.raises(Fault, match="PasswordDigest is not taken") as refused:
+        web_service.call(UsernameToken(login, secret, use_digest=True))
+
+    assert refused.value.code.endswith("UnsupportedSecurityToken")
+
+
+def test_no_token_is_a_fault(web_service: WebService) -> None:
+    with pytest.raises(Fault, match="present one UsernameToken"):
+        web_service.call(None)
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        b"",
+        b"not XML",
+        b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        '<?xml version="1.0" encoding="UTF-16"?><a/>'.encode("utf-16"),
+        b"\xff\xfe",
+        b"<a/>" + b" " * 70_000,
+    ],
+)
+def test_what_is_no_envelope_is_a_fault_of_the_client(web_service: WebService, envelope: bytes) -> None:
+    answer = requests.post(web_service.url, envelope, verify=str(web_service.certificate), timeout=SECONDS_MAX)
+
+    assert answer.status_code == 500  # as SOAP 1.1 has it for every fault (section 6.2)
+    assert "<faultcode>soap:Client</faultcode>" in answer.text or "InvalidSecurity" in answer.text
+
+
+def test_the_web_service_lets_nobody_in_while_the_api_does_not_answer(
+    installation: Installation, web_service: WebService
+) -> None:
+    _, login, secret = a_web_key(installation)
+
+    with installation.wire.cut(), pytest.raises(Fault, match="nobody can sign in now"):
+        web_service.call(UsernameToken(login, secret))
