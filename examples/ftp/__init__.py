@@ -35,8 +35,8 @@ class KeyledgerAuthorizer(DummyAuthorizer):  # type: ignore[misc]  # pyftpdlib c
         except Unanswered as error:
             logger.warning("%s", error)
             raise AuthenticationFailed("Nobody can log in now.") from error
-        logger.info("%s from %s: %s %s", handler.cmd, handler.remote_ip, answer["code"], answer["credential_id"])
         if not answer["valid"]:
+            logger.info("refused %s: %s %s", handler.remote_ip, answer["code"], answer["credential_id"])
             raise AuthenticationFailed("Authentication failed.")
         home = self._root / answer["credential_id"]
         home.mkdir(mode=0o700, exist_ok=True)
@@ -53,6 +53,9 @@ class KeyledgerAuthorizer(DummyAuthorizer):  # type: ignore[misc]  # pyftpdlib c
 
 class KeyledgerHandler(FTPHandler):  # type: ignore[misc]  # pyftpdlib carries no types
     """One session."""
+
+    # Seconds before somebody is told that a login failed. Its thread waits for nobody else.
+    auth_failed_timeout = 1
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> Any:
         """Ask again, as what was good when the session began may have ended since."""

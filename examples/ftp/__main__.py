@@ -21,8 +21,6 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="where each credential has its directory")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    # pyftpdlib's own lines tell every command with its argument.
-    logging.getLogger("pyftpdlib").setLevel(logging.WARNING)
 
     KeyledgerHandler.authorizer = KeyledgerAuthorizer(asked.root)
     server = ThreadedFTPServer((asked.host, asked.port), KeyledgerHandler)

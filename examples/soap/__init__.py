@@ -63,7 +63,9 @@ def _admitted(envelope: ET.Element, client_ip: str) -> dict[str, Any]:
     login = tokens[0].findtext(f"{{{_SECURITY}}}Username", "")
     password = tokens[0].find(f"{{{_SECURITY}}}Password")
     # Without a type it is PasswordText (section 3.1 of the profile).
-    kind = _TOKEN_PROFILE + "#PasswordText" if password is None else password.get("Type", _TOKEN_PROFILE + "#PasswordText")
+    kind = (
+        _TOKEN_PROFILE + "#PasswordText" if password is None else password.get("Type", _TOKEN_PROFILE + "#PasswordText")
+    )
     if kind == _TOKEN_PROFILE + "#PasswordDigest":
         raise _Fault("wsse:UnsupportedSecurityToken", _DIGEST_REFUSED)
     if kind != _TOKEN_PROFILE + "#PasswordText" or password is None or not password.text or not login:

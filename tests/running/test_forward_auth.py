@@ -207,7 +207,9 @@ def test_neither_secrets_nor_tokens_reach_the_service(front: Front) -> None:
         assert reply.status == 200
         assert reply.reached is not None
         told = json.dumps(reply.reached)
-        assert not [text for text in (secret, front.behind.token, "the client's own", "X-Gateway-Token") if text in told]
+        assert not [
+            text for text in (secret, front.behind.token, "the client's own", "X-Gateway-Token") if text in told
+        ]
 
 
 def test_a_clients_gateway_token_does_not_stand_in_for_the_gateways(front: Front) -> None:
