@@ -7,10 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from keyledger_verify import Unanswered, verify
 from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
-
-from keyledger_verify import Unanswered, verify
 
 # What each scope allows, in pyftpdlib's letters (https://pyftpdlib.readthedocs.io/en/latest/api.html#users). CHANGE to
 # scopes of your catalogue.

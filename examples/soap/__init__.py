@@ -6,7 +6,7 @@ PasswordDigest is SHA-1 over a nonce, a time and the password, which nobody can 
 Keyledger keeps none that could be read back.
 """
 
-import xml.etree.ElementTree as ET  # noqa: N817 - as its documentation calls it
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ _TOKEN_PROFILE = _WSS + "username-token-profile-1.0"
 _WSDL = (Path(__file__).parent / "whoami.wsdl").read_text()
 
 _DIGEST_REFUSED = (
-    "PasswordDigest is not taken: to check it the password would have to be kept so that it can be read back, and only a "
-    "digest of it is. Send PasswordText over TLS"
+    "PasswordDigest is not taken: to check it the password would have to be kept so that it can be read back, and only "
+    "a digest of it is. Send PasswordText over TLS"
 )
 
 
@@ -48,11 +48,12 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         if body.find(f"{{{_ENVELOPE}}}Body/{{{_OURS}}}WhoAmI") is None:
             raise _Fault("soap:Client", "there is no such operation")
     except _Fault as fault:
-        told = f"<soap:Fault><faultcode>{fault.code}</faultcode><faultstring>{escape(fault.told)}</faultstring></soap:Fault>"
-        return _answered(start_response, "500 Internal Server Error", _enveloped(told))
-    scopes = "".join(f"<scope>{escape(scope)}</scope>" for scope in answer["scopes"])
-    told = f'<WhoAmIResponse xmlns="{_OURS}"><credentialId>{answer["credential_id"]}</credentialId>{scopes}</WhoAmIResponse>'
-    return _answered(start_response, "200 OK", _enveloped(told))
+        told = f"<faultcode>{fault.code}</faultcode><faultstring>{escape(fault.told)}</faultstring>"
+        # The status of every fault (SOAP 1.1, section 6.2).
+        return _answered(start_response, "500 Internal Server Error", _enveloped(f"<soap:Fault>{told}</soap:Fault>"))
+    told = f"<credentialId>{answer['credential_id']}</credentialId>"
+    told += "".join(f"<scope>{escape(scope)}</scope>" for scope in answer["scopes"])
+    return _answered(start_response, "200 OK", _enveloped(f'<WhoAmIResponse xmlns="{_OURS}">{told}</WhoAmIResponse>'))
 
 
 def _admitted(envelope: ET.Element, client_ip: str) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _admitted(envelope: ET.Element, client_ip: str) -> dict[str, Any]:
 
 
 def _body(environ: dict[str, Any]) -> ET.Element:
-    """The envelope. A document type is refused (SOAP 1.1, section 3), and with it every entity that could be defined."""
+    """The envelope. A document type is refused (SOAP 1.1, section 3), and with it every entity it could define."""
     length = environ.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdecimal()) or int(length) > BODY_BYTES_MAX:
         raise _Fault("soap:Client", f"send a Content-Length, of {BODY_BYTES_MAX} bytes at most")
@@ -96,7 +97,8 @@ def _body(environ: dict[str, Any]) -> ET.Element:
 def _enveloped(told: str) -> str:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<soap:Envelope xmlns:soap="{_ENVELOPE}" xmlns:wsse="{_SECURITY}"><soap:Body>{told}</soap:Body></soap:Envelope>'
+        f'<soap:Envelope xmlns:soap="{_ENVELOPE}" xmlns:wsse="{_SECURITY}">'
+        f"<soap:Body>{told}</soap:Body></soap:Envelope>"
     )
 
 

@@ -288,8 +288,8 @@ def ask(
 
 
 def soon(reached: Callable[[], bool]) -> bool:
-    """Whether it is so within a second. What the API remembers of a credential is dropped by a notification, which takes
-    milliseconds; what would end by its age alone stays for a minute.
+    """Whether it is so within a second. What the API remembers of a credential is dropped by a notification, which
+    takes milliseconds; what ends by its age alone stays for a minute.
     """
     deadline = time.monotonic() + 1.0
     while not (found := reached()) and time.monotonic() < deadline:

@@ -89,7 +89,7 @@ def ftp_server(installation: Installation, directory: Path) -> Iterator[int]:
 @contextmanager
 def ftp_session(port: int, login: str, secret: str) -> Iterator[ftplib.FTP]:
     """A client that has signed in."""
-    with ftplib.FTP(timeout=SECONDS_MAX) as client:
+    with ftplib.FTP(timeout=SECONDS_MAX) as client:  # noqa: S321 - it is what is tested
         client.connect("127.0.0.1", port)
         client.login(login, secret)
         yield client
@@ -101,7 +101,8 @@ def _signs_in_by_ftp(port: int) -> Knock:
             with ftp_session(port, login, secret):
                 return True
         except ftplib.error_perm as refused:
-            assert str(refused).startswith("530 ")
+            if not str(refused).startswith("530 "):
+                raise
             return False
 
     return knock
@@ -172,7 +173,8 @@ def _web_service(installation: Installation, directory: Path) -> Iterator[Knock]
             try:
                 service.call(UsernameToken(login, secret))
             except Fault as fault:
-                assert fault.code.endswith("FailedAuthentication"), fault.code
+                if fault.code != "wsse:FailedAuthentication":
+                    raise
                 return False
             return True
 
@@ -324,9 +326,12 @@ def _is_told_to_go(client: ftplib.FTP) -> bool:
 def test_nobody_logs_in_by_ftp_while_the_api_does_not_answer(installation: Installation, ftp_port: int) -> None:
     _, login, secret = an_ftp_key(installation)
 
-    with installation.wire.cut(), pytest.raises(ftplib.error_perm, match="Nobody can log in now"):
-        with ftp_session(ftp_port, login, secret):
-            pass
+    with (
+        installation.wire.cut(),
+        pytest.raises(ftplib.error_perm, match="Nobody can log in now"),
+        ftp_session(ftp_port, login, secret),
+    ):
+        pass
     with ftp_session(ftp_port, login, secret) as client:
         assert client.pwd() == "/"
 
@@ -377,7 +382,6 @@ def test_no_token_is_a_fault(web_service: WebService) -> None:
         b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
         '<?xml version="1.0" encoding="UTF-16"?><a/>'.encode("utf-16"),
         b"\xff\xfe",
-        b"<a/>" + b" " * 70_000,
     ],
 )
 def test_what_is_no_envelope_is_a_fault_of_the_client(web_service: WebService, envelope: bytes) -> None:

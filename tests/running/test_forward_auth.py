@@ -1,4 +1,4 @@
-"""The examples of nginx, Caddy and HAProxy, each in its real program between a client, the API on granian and a service.
+"""The examples of nginx, Caddy and HAProxy, in the real programs, between a client, the API on granian and a service.
 
 What holds for all three stands here, once. What is nginx's alone is in `test_nginx.py`.
 """
