@@ -8,13 +8,19 @@ import ftplib
 import io
 import itertools
 import os
+import shutil
+import smtplib
+import socketserver
+import ssl
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +36,8 @@ from zeep.wsse import UsernameToken
 
 from ledger.commands import RevokeCredential, SuspendCredential
 from ledger.values import Channel, Kind, Login, Network, Scope
-from tests.running.doors import EXAMPLES, SECONDS_MAX, Installation, ask, basic, free_port, running, soon
+from tests.programs import program
+from tests.running.doors import EXAMPLES, SECONDS_MAX, Installation, ask, basic, example, free_port, running, soon
 from tests.running.proxies import a_front
 
 Knock = Callable[[str, str], bool]
@@ -181,11 +188,113 @@ def _web_service(installation: Installation, directory: Path) -> Iterator[Knock]
         yield knock
 
 
+# --- Email: submission by Dovecot -------------------------------------------------------------------------------------
+
+
+class _Relay(socketserver.StreamRequestHandler):
+    """The mail server behind Dovecot: takes every letter, and keeps it (RFC 5321, and no more of it than is needed)."""
+
+    def handle(self) -> None:
+        self._say("220 relay ESMTP")
+        for line in self.rfile:
+            match line.split()[0].upper():
+                case b"QUIT":
+                    return self._say("221 Bye")
+                case b"DATA":
+                    self._say("354 Go on")
+                    letter = b"".join(iter(self.rfile.readline, b".\r\n"))
+                    self.server.letters.append(letter)  # type: ignore[attr-defined]
+                    self._say("250 Taken")
+                case _:
+                    self._say("250 Fine")
+        return None
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(text.encode() + b"\r\n")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """examples/dovecot, and the letters that came through."""
+
+    port: int
+    certificate: Path
+    letters: list[bytes]
+
+    @contextmanager
+    def session(self, login: str, secret: str) -> Iterator[smtplib.SMTP]:
+        """A client that has signed in."""
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=SECONDS_MAX) as client:
+            client.starttls(context=ssl.create_default_context(cafile=self.certificate))
+            client.login(login, secret)
+            yield client
+
+
+@contextmanager
+def a_mail_server(installation: Installation) -> Iterator[Mail]:
+    """The example, in front of a mail server."""
+    dovecot = program("dovecot")
+    if os.geteuid() != 0:
+        pytest.skip("Dovecot gives each of its processes a user of its own, for which it must be started by root")
+    with ExitStack() as stack:
+        # pytest's own temporary directories are closed to the users that Dovecot's processes run as.
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyledger-dovecot-")))
+        directory.chmod(0o755)
+        relay = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Relay))
+        relay.letters = letters = []  # type: ignore[attr-defined]
+        Thread(target=relay.serve_forever, daemon=True).start()
+        stack.callback(relay.shutdown)
+        certificate, key, token, port = (
+            *(directory / name for name in ("certificate.pem", "key.pem", "token")),
+            free_port(),
+        )
+        _certify(certificate, key)
+        token.write_text(installation.token)
+        token.chmod(0o400)
+        shutil.chown(token, "dovecot")
+        script = example(
+            "dovecot/keyledger.lua",
+            directory,
+            {"http://127.0.0.1:8080": installation.url, "/etc/dovecot/keyledger-gateway-token": str(token)},
+        )
+        places = {
+            "base_dir = /run/dovecot": f"base_dir = {directory}/run\nstate_dir = {directory}/state",
+            "/etc/dovecot/certificate.pem": str(certificate),
+            "/etc/dovecot/key.pem": str(key),
+            "port = 587": f"port = {port}",
+            "submission_relay_port = 25": f"submission_relay_port = {relay.server_address[1]}",
+            "/etc/dovecot/keyledger.lua": str(script),
+            # Whoever guesses waits, and so would the tests.
+            "auth_mechanisms = plain": "auth_mechanisms = plain\nauth_failure_delay = 0\n"
+            "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n",
+        }
+        configuration = example("dovecot/dovecot.conf", directory, places)
+        with running([dovecot, "-F", "-c", str(configuration)], port, output=directory / "dovecot.log"):
+            yield Mail(port, certificate, letters)
+
+
+@contextmanager
+def _email(installation: Installation, _: Path) -> Iterator[Knock]:
+    with a_mail_server(installation) as mail:
+
+        def knock(login: str, secret: str) -> bool:
+            try:
+                with mail.session(login, secret):
+                    return True
+            except smtplib.SMTPAuthenticationError as refused:
+                if refused.smtp_code != 535:
+                    raise
+                return False
+
+        yield knock
+
+
 DOORS = {
     "http by Basic at nginx": Door(Channel.HTTP, _http),
     "rest by an API key at nginx": Door(Channel.REST, _rest, Kind.API_KEY),
     "ftp at pyftpdlib": Door(Channel.FTP, _ftp),
     "web service by WS-Security": Door(Channel.WEB_SERVICE, _web_service),
+    "email at Dovecot": Door(Channel.EMAIL, _email),
 }
 
 
@@ -399,3 +508,40 @@ def test_the_web_service_lets_nobody_in_while_the_api_does_not_answer(
 
     with installation.wire.cut(), pytest.raises(Fault, match="nobody can sign in now"):
         web_service.call(UsernameToken(login, secret))
+
+
+# --- what is email's alone -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mail(installation: Installation) -> Iterator[Mail]:
+    """examples/dovecot, once for all tests here."""
+    with a_mail_server(installation) as mail:
+        yield mail
+
+
+def test_a_letter_goes_through(installation: Installation, mail: Mail) -> None:
+    _, login, secret = a_key(installation, Channel.EMAIL, Kind.CHANNEL_LOGIN)
+
+    with mail.session(login, secret) as client:
+        client.sendmail("me@example.com", ["you@example.com"], "Subject: An order\r\n\r\nTwo of them.\r\n")
+
+    assert len(mail.letters) == 1
+    assert b"Two of them." in mail.letters[0]
+
+
+def test_a_secret_with_the_signs_of_json_is_a_secret_like_any_other(installation: Installation, mail: Mail) -> None:
+    for secret in ('"', "\\", '","valid":true,"a":"', "\x01\x7f"):
+        with pytest.raises(smtplib.SMTPAuthenticationError, match="535"), mail.session("nobody", secret):
+            pass
+
+
+def test_nobody_submits_mail_while_the_api_does_not_answer(installation: Installation, mail: Mail) -> None:
+    _, login, secret = a_key(installation, Channel.EMAIL, Kind.CHANNEL_LOGIN)
+
+    with (
+        installation.wire.cut(),
+        pytest.raises(smtplib.SMTPAuthenticationError, match="454"),
+        mail.session(login, secret),
+    ):
+        pass
