@@ -34,7 +34,7 @@ from zeep.exceptions import Fault
 from zeep.transports import Transport
 from zeep.wsse import UsernameToken
 
-from ledger.commands import RevokeCredential, SuspendCredential
+from ledger.commands import Command, RevokeCredential, SuspendCredential
 from ledger.values import Channel, Kind, Login, Network, Scope
 from tests.programs import program
 from tests.running.doors import EXAMPLES, SECONDS_MAX, Installation, ask, basic, example, free_port, running, soon
@@ -138,7 +138,7 @@ class WebService:
         session.verify = str(self.certificate)
         return session
 
-    def call(self, token: UsernameToken | None) -> zeep.xsd.CompoundValue:
+    def call(self, token: UsernameToken | None) -> Any:
         """The operation, by zeep, which reads the WSDL first."""
         with self.session() as session:
             client = zeep.Client(self.url, wsse=token, transport=Transport(session=session, timeout=SECONDS_MAX))
@@ -191,8 +191,18 @@ def _web_service(installation: Installation, directory: Path) -> Iterator[Knock]
 # --- Email: submission by Dovecot -------------------------------------------------------------------------------------
 
 
-class _Relay(socketserver.StreamRequestHandler):
-    """The mail server behind Dovecot: takes every letter, and keeps it (RFC 5321, and no more of it than is needed)."""
+class _Relay(socketserver.ThreadingTCPServer):
+    """The mail server behind Dovecot: takes every letter, and keeps it."""
+
+    def __init__(self) -> None:
+        self.letters: list[bytes] = []
+        super().__init__(("127.0.0.1", 0), _RelaySession)
+
+
+class _RelaySession(socketserver.StreamRequestHandler):
+    """What of SMTP (RFC 5321) it takes to get a letter."""
+
+    server: _Relay
 
     def handle(self) -> None:
         self._say("220 relay ESMTP")
@@ -203,7 +213,7 @@ class _Relay(socketserver.StreamRequestHandler):
                 case b"DATA":
                     self._say("354 Go on")
                     letter = b"".join(iter(self.rfile.readline, b".\r\n"))
-                    self.server.letters.append(letter)  # type: ignore[attr-defined]
+                    self.server.letters.append(letter)
                     self._say("250 Taken")
                 case _:
                     self._say("250 Fine")
@@ -240,8 +250,7 @@ def a_mail_server(installation: Installation) -> Iterator[Mail]:
         # pytest's own temporary directories are closed to the users that Dovecot's processes run as.
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyledger-dovecot-")))
         directory.chmod(0o755)
-        relay = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Relay))
-        relay.letters = letters = []  # type: ignore[attr-defined]
+        relay = stack.enter_context(_Relay())
         Thread(target=relay.serve_forever, daemon=True).start()
         stack.callback(relay.shutdown)
         certificate, key, token, port = (
@@ -270,7 +279,7 @@ def a_mail_server(installation: Installation) -> Iterator[Mail]:
         }
         configuration = example("dovecot/dovecot.conf", directory, places)
         with running([dovecot, "-F", "-c", str(configuration)], port, output=directory / "dovecot.log"):
-            yield Mail(port, certificate, letters)
+            yield Mail(port, certificate, relay.letters)
 
 
 @contextmanager
@@ -356,14 +365,14 @@ def test_a_wrong_secret_and_another_ones_login_are_refused(opened: Opened) -> No
     assert not any(opened.knock_at_once(wrong))
 
 
-def test_revoking_or_suspending_shuts_the_door_at_once(opened: Opened) -> None:
-    for ends in (RevokeCredential, SuspendCredential):
-        credential_id, login, secret = opened.key()
-        assert opened.knock(login, secret)
+@pytest.mark.parametrize("ends", [RevokeCredential, SuspendCredential])
+def test_revoking_or_suspending_shuts_the_door_at_once(opened: Opened, ends: type[Command]) -> None:
+    credential_id, login, secret = opened.key()
+    assert opened.knock(login, secret)
 
-        opened.installation.handle(ends, credential_id)
+    opened.installation.handle(ends, credential_id)
 
-        assert soon(lambda key=(login, secret): not opened.knock(*key))
+    assert soon(lambda: not opened.knock(login, secret))
 
 
 def test_the_door_tells_keyledger_the_address_of_who_knocks(opened: Opened) -> None:
