@@ -29,6 +29,7 @@ STATUS: Mapping[type[errors.LedgerError], int] = {
     errors.NotFound: 404,
     errors.Forbidden: 403,
     errors.NotAllowedNow: 409,
+    errors.TooManyAttempts: 429,
     errors.StaleVersion: 412,
     errors.IdempotencyKeyReused: 422,
     errors.IdempotencyAnswerExpired: 409,
@@ -128,6 +129,9 @@ MEANINGS: Mapping[str, str] = {
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
     "first.",
+    "selection_changed": "What was confirmed is not what would be revoked now: look at it again, and confirm that.",
+    "too_many_attempts": "Too many secrets that are not good came from this address or for this public id. Retry-After "
+    "says when the next one is looked at.",
     "rebuild_running": "The view is being rebuilt already.",
     "rebuild_failed": "A process that rebuilt a part of the view is gone; the old view is still in place.",
     "last_administrator": "The installation would be left without an administrator.",
@@ -231,6 +235,8 @@ def _of_the_ledger(error: errors.LedgerError) -> Response:
             return problem(status, error.code, str(error), failed)
         case errors.IdempotencyAnswerExpired():
             return problem(status, error.code, str(error), resource_id=str(error.resource_id))
+        case errors.TooManyAttempts():
+            return problem(status, error.code, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
         case errors.Unavailable():
             logger.warning("unavailable", extra={"code": error.code, "detail": str(error)})
             headers = {"Retry-After": str(error.retry_after_seconds)}

@@ -14,8 +14,10 @@
     │   ├── ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
+    │   ├── SelectionChanged
     │   ├── RebuildRunning
     │   └── AlreadyExists
+    ├── TooManyAttempts                whoever asks failed too often
     ├── StaleVersion                   the state moved on from the version the caller expected
     ├── IdempotencyKeyReused           the same key with another request
     ├── IdempotencyAnswerExpired       the request was carried out; its answer is no longer kept
@@ -202,6 +204,12 @@ class LoginAlreadyClaimed(NameAlreadyClaimed):
     code = "login_already_claimed"
 
 
+class SelectionChanged(NotAllowedNow):
+    """What was confirmed is not what would be revoked now."""
+
+    code = "selection_changed"
+
+
 class RebuildRunning(NotAllowedNow):
     """The view is being rebuilt already, here or in another process."""
 
@@ -212,6 +220,16 @@ class AlreadyExists(NotAllowedNow):
     """A thing with this id exists."""
 
     code = "already_exists"
+
+
+class TooManyAttempts(LedgerError):
+    """Whoever asks presented what is not good too often, and is not listened to for `retry_after_seconds`."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StaleVersion(LedgerError):

@@ -288,10 +288,10 @@ def ask(
 
 
 def soon(reached: Callable[[], bool]) -> bool:
-    """Whether it is so within a second. What the API remembers of a credential is dropped by a notification, which
-    takes milliseconds; what ends by its age alone stays for a minute.
+    """Whether it is so within the second that is promised for what was acknowledged, and as much again for a busy
+    machine. As a rule it takes milliseconds.
     """
-    deadline = time.monotonic() + 1.0
+    deadline = time.monotonic() + 2.0
     while not (found := reached()) and time.monotonic() < deadline:
         time.sleep(0.002)
     return found

@@ -121,6 +121,63 @@ def _ftp(installation: Installation, directory: Path) -> Iterator[Knock]:
         yield _signs_in_by_ftp(port)
 
 
+# --- FTP: ProFTPD ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _proftpd(installation: Installation, _: Path) -> Iterator[Knock]:
+    proftpd = program("proftpd")
+    with _open_to_all("ProFTPD") as place:
+        home, logins, port = place / "home", place / "logins", free_port()
+        home.mkdir()
+        logins.touch(mode=0o600)
+        token = place / "token"
+        token.write_text(installation.token)
+        example("keyledger_verify.py", place, {})
+        service = example(
+            "proftpd/keyledger-ftp.pam",
+            place,
+            {
+                "http://127.0.0.1:8080": installation.url,
+                "/etc/proftpd/keyledger-gateway-token": str(token),
+                "/usr/bin/python3": sys.executable,
+                "/usr/local/lib/keyledger/pam_login.py": str(example("proftpd/pam_login.py", place, {})),
+            },
+        )
+        # The one place where PAM looks.
+        installed = Path("/etc/pam.d") / f"keyledger-test-{os.getpid()}"
+        shutil.copy(service, installed)
+        try:
+            places = {
+                "Port 2121": f"Port {port}",
+                " /run/": f" {place}/",
+                "AuthPAMConfig keyledger-ftp": f"AuthPAMConfig {installed.name}",
+                "/etc/proftpd/keyledger.passwd": str(logins),
+            }
+            configuration = example("proftpd/proftpd.conf", place, places)
+            with running([proftpd, "-n", "-c", str(configuration)], port, output=place / "proftpd.log"):
+                signs_in = _signs_in_by_ftp(port)
+
+                def knock(login: str, secret: str) -> bool:
+                    with logins.open("a") as file:
+                        file.write(f"{login}:x:65534:65534::{home}:/bin/false\n")
+                    return signs_in(login, secret)
+
+                yield knock
+        finally:
+            installed.unlink()
+
+
+@contextmanager
+def _open_to_all(name: str) -> Iterator[Path]:
+    """A directory for a server whose processes have users of their own: pytest's are closed to those."""
+    if os.geteuid() != 0:
+        pytest.skip(f"{name} gives its processes users of their own, for which it must be started by root")
+    with tempfile.TemporaryDirectory(prefix="keyledger-test-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
 # --- Web Service: WS-Security over TLS -------------------------------------------------------------------------------
 
 
@@ -244,12 +301,8 @@ class Mail:
 def a_mail_server(installation: Installation) -> Iterator[Mail]:
     """The example, in front of a mail server."""
     dovecot = program("dovecot")
-    if os.geteuid() != 0:
-        pytest.skip("Dovecot gives each of its processes a user of its own, for which it must be started by root")
     with ExitStack() as stack:
-        # pytest's own temporary directories are closed to the users that Dovecot's processes run as.
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyledger-dovecot-")))
-        directory.chmod(0o755)
+        directory = stack.enter_context(_open_to_all("Dovecot"))
         relay = stack.enter_context(_Relay())
         Thread(target=relay.serve_forever, daemon=True).start()
         stack.callback(relay.shutdown)
@@ -302,6 +355,7 @@ DOORS = {
     "http by Basic at nginx": Door(Channel.HTTP, _http),
     "rest by an API key at nginx": Door(Channel.REST, _rest, Kind.API_KEY),
     "ftp at pyftpdlib": Door(Channel.FTP, _ftp),
+    "ftp at ProFTPD": Door(Channel.FTP, _proftpd),
     "web service by WS-Security": Door(Channel.WEB_SERVICE, _web_service),
     "email at Dovecot": Door(Channel.EMAIL, _email),
 }
