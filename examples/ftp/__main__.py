@@ -20,9 +20,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=2121)
     parser.add_argument("--root", type=Path, required=True, help="where each credential has its directory")
     asked = parser.parse_args()
+    if not asked.root.is_dir():
+        parser.error(f"{asked.root} is not a directory")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 
-    KeyledgerHandler.authorizer = KeyledgerAuthorizer(asked.root)
+    KeyledgerHandler.authorizer = KeyledgerAuthorizer(asked.root.resolve())
     server = ThreadedFTPServer((asked.host, asked.port), KeyledgerHandler)
     server.max_cons, server.max_cons_per_ip = CONNECTIONS_MAX, CONNECTIONS_OF_AN_ADDRESS_MAX
     server.serve_forever()

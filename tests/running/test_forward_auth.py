@@ -171,6 +171,17 @@ def test_without_a_file_for_the_token_it_does_not_start(name: str, installation:
     assert "token" in checked.stderr + checked.stdout
 
 
+def test_a_script_of_haproxy_that_fails_lets_nobody_in(installation: Installation, tmp_path: Path) -> None:
+    _, secret = installation.key()
+    without = {"http-request set-var(txn.keyledger.required)": "http-request set-var(txn.keyledger.mistyped)"}
+
+    with a_front("haproxy", tmp_path, installation, changes=without) as front:
+        reply = front.ask({"X-API-Key": secret})
+
+        assert (reply.status, reply.reached) == (503, None)
+        assert "txn.keyledger.required is not set" in front.log.read_text()
+
+
 # --- what reaches whom -----------------------------------------------------------------------------------------------
 
 
