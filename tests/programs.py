@@ -1,4 +1,4 @@
-"""Programs that some tests need and pip does not bring: nginx from the system, Spectral from npm.
+"""Programs that some tests need: nginx and other servers from the system, Spectral from npm, Caddy from pip.
 
 A developer without one skips those tests and is told so. In CI, where `.ci/run` installs them, nothing is skipped: a
 program that is missing there is a failure.
@@ -6,12 +6,19 @@ program that is missing there is a failure.
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 # Debian keeps servers in /usr/sbin, which an ordinary user's PATH lacks; `.ci/run` installs from npm beside its lock.
-_BESIDES_PATH = ("/usr/sbin", "/usr/local/sbin", str(Path(__file__).parents[1] / "requirements/node_modules/.bin"))
+# An environment that was not activated is not on the PATH.
+_BESIDES_PATH = (
+    "/usr/sbin",
+    "/usr/local/sbin",
+    str(Path(__file__).parents[1] / "requirements/node_modules/.bin"),
+    str(Path(sys.executable).parent),
+)
 
 
 def program(name: str) -> str:

@@ -78,12 +78,17 @@ def test_no_requirement_binds_those_who_pass_keyledger_on() -> None:
 
 
 def licence_of(distribution: str) -> str:
-    """What its metadata says: the SPDX expression, or else the older field and classifiers."""
+    """What its metadata says: the SPDX expression, or else the older field and classifiers, or else how the text of its
+    licence begins.
+    """
     found = metadata.metadata(distribution)
     if found["License-Expression"]:
         return found["License-Expression"]
     classifiers = [line for line in found.get_all("Classifier") or [] if line.startswith("License ::")]
-    return "; ".join([(found["License"] or "")[:200], *classifiers])
+    if told := "; ".join(filter(None, [(found["License"] or "")[:200], *classifiers])):
+        return told
+    text = metadata.distribution(distribution).read_text(f"licenses/{found['License-File']}") or ""
+    return text[:200]
 
 
 def test_what_npm_brings_is_pinned_by_hash_and_names_no_registry() -> None:
