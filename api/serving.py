@@ -30,6 +30,7 @@ from uuid_utils.compat import uuid7
 
 from api.observability import configure_logging, logging_config
 from api.sweeping import Sweeper
+from api.webhook_delivering import WebhookDeliverer
 from api.wiring import Services, open_services
 from api.wsgi import build
 from ledger.commands import EnrolOperator
@@ -160,13 +161,16 @@ def _projecting(services: Services) -> Iterator[None]:
         return
     projector, sweeper = Projector(services.log), Sweeper(services)
     counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
+    deliverer = WebhookDeliverer(services)
     projector.start()
     sweeper.start()
+    deliverer.start()
     counter.start()
     try:
         yield
     finally:
         counter.stop()
+        deliverer.stop()
         sweeper.stop()
         projector.stop()
 

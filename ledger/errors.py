@@ -12,6 +12,7 @@
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
+    │   ├── WebhookEndpointAlreadyDisabled, WebhookEndpointNotDisabled, WebhookEndpointRemoved
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── SelectionChanged
@@ -183,6 +184,24 @@ class ApplicationArchived(NotAllowedNow):
     """The application was given up, which is final."""
 
     code = "application_archived"
+
+
+class WebhookEndpointAlreadyDisabled(NotAllowedNow):
+    """Nothing is sent to it as it is."""
+
+    code = "webhook_endpoint_already_disabled"
+
+
+class WebhookEndpointNotDisabled(NotAllowedNow):
+    """It is sent messages as it is."""
+
+    code = "webhook_endpoint_not_disabled"
+
+
+class WebhookEndpointRemoved(NotAllowedNow):
+    """The endpoint was removed, which is final."""
+
+    code = "webhook_endpoint_removed"
 
 
 class NameAlreadyClaimed(NotAllowedNow):
