@@ -100,7 +100,7 @@ def _tls() -> ssl.SSLContext:
 
 @contextmanager
 def _cut_off(connection: HTTPConnection) -> Iterator[None]:
-    """End the exchange after its time, even where a byte comes now and then: timeouts of a socket begin anew with each."""
+    """End the exchange after its time, even where a byte comes now and then: a socket's timeout begins anew then."""
     sock = connection.sock
     if sock is None:
         raise ConnectionError("the connection was lost")

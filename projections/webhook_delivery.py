@@ -21,7 +21,7 @@ from projections.credential_list import DUE, LIVE, set_before
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
 from projections.reports import EXPIRING_DAYS
 from projections.runner import Fenced
-from projections.webhook_messages import EVENTS, FACTS, Message, of_event, of_notice
+from projections.webhook_messages import EVENTS, FACT_NAMES, FACTS, Message, of_event, of_notice
 
 TRACKING = "webhook_delivery"
 BATCH = 500  # events or notices a transaction, which takes milliseconds for each endpoint
@@ -108,10 +108,10 @@ def _messages(
 def _facts(connection: psycopg.Connection[Any], credential_ids: set[UUID]) -> dict[UUID, Mapping[str, Any]]:
     with connection.cursor(row_factory=dict_row) as curs:
         curs.execute(
-            f"SELECT credential_id, {FACTS} FROM credential_status WHERE credential_id = ANY(%s)",  # noqa: S608
+            f"SELECT c.credential_id, {FACTS} FROM credential_status c WHERE c.credential_id = ANY(%s)",  # noqa: S608
             (list(credential_ids),),
         )
-        return {row["credential_id"]: row for row in curs}
+        return {row.pop("credential_id"): row for row in curs}
 
 
 def _queue(connection: psycopg.Connection[Any], messages: Iterator[tuple[_Endpoint, UUID, Message]]) -> None:
@@ -167,12 +167,12 @@ def _queue_notices_of(
 ) -> Iterator[int]:
     date, condition, order = _NOTICES[type_]
     query = (
-        f"SELECT c.credential_id, c.organisation_id, {FACTS}, {date} AS due_at, c.{order} AS since "  # noqa: S608
+        f"SELECT c.credential_id, c.{order} AS since, {date} AS due_at, {FACTS} "  # noqa: S608
         "FROM credential_list c LEFT JOIN webhook_notice n ON n.credential_id = c.credential_id AND n.type = %(type)s "
         f"WHERE c.organisation_id = %(organisation)s AND (c.{order}, c.credential_id) > (%(since)s, %(after)s) "
         f"AND {condition} AND n.due_at IS DISTINCT FROM {date} "
         f"ORDER BY c.{order}, c.credential_id LIMIT %(limit)s"
-    ).replace(FACTS, FACTS.replace("kind, mode", "c.kind, c.mode"))
+    )
     parameters = {
         "type": type_,
         "organisation": organisation_id,
@@ -186,11 +186,22 @@ def _queue_notices_of(
     while True:
         with connection.transaction(), connection.cursor(row_factory=dict_row) as curs:
             rows = curs.execute(query.encode(), {**parameters, "since": since, "after": after}).fetchall()
+            messages = [
+                of_notice(
+                    type_,
+                    organisation_id,
+                    row["credential_id"],
+                    {name: row[name] for name in FACT_NAMES},
+                    row["due_at"],
+                    now,
+                )
+                for row in rows
+            ]
             _queue(
                 connection,
                 (
-                    (endpoint, row["credential_id"], of_notice(type_, row, now))
-                    for row in rows
+                    (endpoint, row["credential_id"], message)
+                    for row, message in zip(rows, messages, strict=True)
                     for endpoint in endpoints
                 ),
             )

@@ -6,7 +6,7 @@ wrote. So nothing has to be erased where it was sent; whoever may know more asks
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -30,9 +30,10 @@ Facts = Mapping[str, Any]
 
 # What is known of a credential from its beginning and never changes. A channel login is known by its login, which is a
 # person's.
+FACT_NAMES = ("kind", "mode", "environment", "channel", "account_id", "application_id", "public_id")
 FACTS = (
-    "kind, mode, environment, channel, account_id, application_id, "
-    "CASE WHEN kind <> 'channel_login' THEN public_id END AS public_id"
+    f"{', '.join(f'c.{name}' for name in FACT_NAMES[:-1])}, "
+    "CASE WHEN c.kind <> 'channel_login' THEN c.public_id END AS public_id"
 )
 
 
@@ -77,17 +78,12 @@ def of_event(recorded: Recorded, facts: Facts) -> Message:
     )
 
 
-def of_notice(type_: str, row: Facts, due_at: datetime, now: datetime) -> Message:
+def of_notice(
+    type_: str, organisation_id: UUID, credential_id: UUID, facts: Facts, due_at: datetime, now: datetime
+) -> Message:
     """The message that tells of a date: one for each type, credential and date, however often it is made."""
-    facts = {name: value for name, value in row.items() if name not in ("credential_id", "organisation_id", "since")}
-    return _message(
-        f"{type_} {due_at.isoformat()}",
-        type_,
-        row["organisation_id"],
-        row["credential_id"],
-        now,
-        {**facts, "due_at" if type_ == "credential.rotation_due" else "expires_at": due_at},
-    )
+    due = {"due_at" if type_ == "credential.rotation_due" else "expires_at": due_at.astimezone(UTC)}
+    return _message(f"{type_} {due_at.timestamp()}", type_, organisation_id, credential_id, now, {**facts, **due})
 
 
 def _message(

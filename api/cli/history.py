@@ -121,7 +121,8 @@ _AGGREGATES = {
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of a bulk revocation, a webhook endpoint, an application, an account, an operator or an organisation, too.
+    Takes the id of a bulk revocation, a webhook endpoint, an application, an account, an operator or an organisation,
+    too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)

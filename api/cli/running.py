@@ -30,7 +30,8 @@ def serve() -> None:
 def project() -> None:
     """Keep the views up to date, as a process of its own, until Ctrl-C. Several share the work safely.
 
-    It also sweeps (revokes what hangs on what was closed), delivers webhooks and counts for the metrics what the reports hold.
+    It also sweeps (revokes what hangs on what was closed), delivers webhooks, and counts for the metrics what the
+    reports hold.
     """
     from api.observability import configure_logging  # Flask's family comes with it
     from api.sweeping import Sweeper

@@ -7,41 +7,43 @@ from ledger.values import DESCRIPTION_CHARS_MAX, OVERLAP_MAX, URL_CHARS_MAX
 from ledger.webhooks import EVENT_TYPES
 from projections.webhook_delivery import STATUSES
 
-_EVENT_TYPES = {
-    "validate": validate.Length(max=len(EVENT_TYPES)),
-    "metadata": {"description": "Of which types it is sent messages; none for all.", "example": ["credential.revoked"]},
-}
-_DESCRIPTION = {
-    "validate": validate.Length(max=DESCRIPTION_CHARS_MAX),
-    "metadata": {"description": "What it is for.", "example": "tickets of the on-call team"},
-}
-_URL = {
-    "validate": validate.Length(min=1, max=URL_CHARS_MAX),
-    "metadata": {
-        "description": "Where messages are posted to: https, without a user or a fragment.",
-        "example": "https://hooks.example.com/keyledger",
-    },
-}
+_EVENT_TYPES = fields.List(
+    fields.String(validate=validate.OneOf(EVENT_TYPES)),
+    validate=validate.Length(max=len(EVENT_TYPES)),
+    metadata={"description": "Of which types it is sent messages; none for all.", "example": ["credential.revoked"]},
+)
+_DESCRIPTION = fields.String(
+    allow_none=True,
+    validate=validate.Length(max=DESCRIPTION_CHARS_MAX),
+    metadata={"description": "What it is for.", "example": "tickets of the on-call team"},
+)
 
 
-def _types() -> fields.List:
-    return fields.List(fields.String(validate=validate.OneOf(EVENT_TYPES)), **_EVENT_TYPES)
+def _url(*, required: bool) -> fields.String:
+    return fields.String(
+        required=required,
+        validate=validate.Length(min=1, max=URL_CHARS_MAX),
+        metadata={
+            "description": "Where messages are posted to: https, without a user or a fragment.",
+            "example": "https://hooks.example.com/keyledger",
+        },
+    )
 
 
 class WebhookEndpointIn(Why):
     """An endpoint to register."""
 
-    url = fields.String(required=True, **_URL)
-    description = fields.String(allow_none=True, **_DESCRIPTION)
-    event_types = _types()
+    url = _url(required=True)
+    description = _DESCRIPTION
+    event_types = _EVENT_TYPES
 
 
 class WebhookEndpointDescriptionIn(Why):
     """What to change of an endpoint; what is left out stays."""
 
-    url = fields.String(**_URL)
-    description = fields.String(allow_none=True, **_DESCRIPTION)
-    event_types = _types()
+    url = _url(required=False)
+    description = _DESCRIPTION
+    event_types = _EVENT_TYPES
 
 
 class SigningSecretRotationIn(Why):
