@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import ClassVar, Self, TypeVar
-from urllib.parse import urlsplit
 
 from ledger.errors import InvalidValue
 
@@ -357,21 +356,25 @@ class WebhookUrl(_Text):
 
     # A host's labels (RFC 952, RFC 1123) or an IPv4 address, or an IPv6 address in brackets; a port; a path; a query.
     _SHAPE: ClassVar[re.Pattern[str]] = re.compile(
-        r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*|\[[0-9a-f:.]+\])"
-        r"(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?",
-        re.IGNORECASE,
+        r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+        r"|\[(?P<ipv6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
+        r"(?:/[a-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[a-z0-9._~!$&'()*+,;=:@%/?-]*)?",
+        re.IGNORECASE | re.ASCII,
     )
 
     @classmethod
     def check(cls, text: str, field: str) -> None:
-        try:
-            parts = urlsplit(text)  # which raises for a port out of bounds, and for brackets around no IPv6 address
-            good = cls._SHAPE.fullmatch(text) is not None and parts.port != 0
-        except ValueError:
-            good = False
-        if not good:
+        found = cls._SHAPE.fullmatch(text)
+        if found is None or not 0 < int(found["port"] or 443) < 2**16 or not _is_ipv6(found["ipv6"] or "::"):
             reason = "is not an absolute https URL in ASCII without a user, a password or a fragment"
             raise InvalidValue(field, reason, "invalid_url")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text))
+    except ValueError:
+        return False
 
 
 AnyNetwork = IPv4Network | IPv6Network

@@ -70,8 +70,8 @@ def rotate(overlap: timedelta = timedelta(0)) -> RotateWebhookEndpointSecret:
     )
 
 
-def rotated(until: datetime, secret: str = "whsec_2", when: datetime = START) -> WebhookEndpointSecretRotated:
-    return WebhookEndpointSecretRotated(at(when), secret, until)
+def rotated(until: datetime, signing_secret: str = "whsec_2", when: datetime = START) -> WebhookEndpointSecretRotated:
+    return WebhookEndpointSecretRotated(at(when), signing_secret, until)
 
 
 DISABLE = DisableWebhookEndpoint(context=at(NOW), endpoint_id=AGGREGATE)
