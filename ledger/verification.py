@@ -16,7 +16,7 @@ from uuid import UUID
 from ledger.errors import InvalidValue
 from ledger.permissions import still_granted
 from ledger.secret_versions import LIVE_MAX
-from ledger.secrets import ARGON2ID, claims_our_format, password_matches, same_digest
+from ledger.secrets import ARGON2ID, claims_our_format, malformed, password_matches, same_digest
 from ledger.values import AnyAddress, AnyNetwork, Channel, Kind, Login, Mode, unmapped_address
 
 
@@ -83,8 +83,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a gateway asks. `digests` are those under which `secret` could be kept (`DigestKeys.candidates`); there are
-    none of a malformed one.
+    """What a gateway asks. `digests` are those under which `secret` could be kept (`DigestKeys.candidates`).
 
     `mode` and `channel` are what the request came in by; a mode that is not named is not checked.
     """
@@ -126,11 +125,11 @@ def login_of(question: Question) -> tuple[Channel, Login] | None:
 
 
 def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
-    """The verdict.
+    """The verdict. `candidates` may be empty where the secret is malformed: then no look-up is needed.
 
     Raises `QueueFull` where too many passwords are being checked already.
     """
-    if not question.digests:
+    if malformed(question.secret):
         return Verdict(Code.MALFORMED)
     found = _matching(question, candidates)
     if found is None:

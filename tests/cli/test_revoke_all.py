@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 
-from api.cli import revoking
 from api.wiring import Services
 from ledger.service import BULK_REVOCATION, CREDENTIAL
 from projections.bulk_revocation_status import list_unfinished
@@ -126,7 +125,7 @@ def test_a_run_that_is_cut_off_says_so_and_resume_finishes_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(revoking.bulk_revoking, "advance", interrupted)
+        patched.setattr("api.bulk_revoking.advance", interrupted)
         cut_off = revoke_all(keyledger, organisation, "--contact-email", "ada@example.com", "--yes")
     (run,) = list_unfinished(services.store, 10)
     assert cut_off.exit_code == 130
