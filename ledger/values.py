@@ -372,9 +372,10 @@ class WebhookUrl(_Text):
 
 def _is_ipv6(text: str) -> bool:
     try:
-        return bool(IPv6Address(text))
+        IPv6Address(text)
     except ValueError:
         return False
+    return True
 
 
 AnyNetwork = IPv4Network | IPv6Network
