@@ -40,11 +40,13 @@ def post(url: str, body: bytes, headers: Mapping[str, str], private: Sequence[An
     status, error, response = None, "", ""
     try:
         parts = urlsplit(url)
-        with closing(_connected(parts, private)) as connection, _cut_off(connection):
+        with closing(_connected(parts, private)) as connection, _cut_off(connection) as deadline:
             target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
             host = parts.netloc.rpartition("@")[2]
             connection.request("POST", target, body, {"Host": host, **headers}, preload_content=False)
             answer = connection.getresponse()
+            if time.monotonic() >= deadline:
+                raise TimeoutError("the answer did not come in time")  # cut off in its headers, it looks complete
             status = answer.status
             # What does not come, or is no text, is not worth failing for: the status was what mattered.
             with suppress(HTTPError, HTTPException, OSError):
@@ -99,7 +101,7 @@ def _tls() -> ssl.SSLContext:
 
 
 @contextmanager
-def _cut_off(connection: HTTPConnection) -> Iterator[None]:
+def _cut_off(connection: HTTPConnection) -> Iterator[float]:
     """End the exchange after its time, even where a byte comes now and then: a socket's timeout begins anew then."""
     sock = connection.sock
     if sock is None:
@@ -107,9 +109,10 @@ def _cut_off(connection: HTTPConnection) -> Iterator[None]:
     sock.settimeout(ATTEMPT_SECONDS)
     timer = Timer(ATTEMPT_SECONDS, _shut_down, (sock,))
     timer.daemon = True
+    deadline = time.monotonic() + ATTEMPT_SECONDS
     timer.start()
     try:
-        yield
+        yield deadline
     finally:
         timer.cancel()
 

@@ -70,8 +70,8 @@ def rotate(overlap: timedelta = timedelta(0)) -> RotateWebhookEndpointSecret:
     )
 
 
-def rotated(until: datetime, signing_secret: str = "whsec_2", when: datetime = START) -> WebhookEndpointSecretRotated:
-    return WebhookEndpointSecretRotated(at(when), signing_secret, until)
+def rotated(until: datetime, version: int = 2, when: datetime = START) -> WebhookEndpointSecretRotated:
+    return WebhookEndpointSecretRotated(at(when), f"whsec_{version}", until)
 
 
 DISABLE = DisableWebhookEndpoint(context=at(NOW), endpoint_id=AGGREGATE)
@@ -119,7 +119,7 @@ def test_messages_are_signed_with_what_is_live_the_newest_first() -> None:
     state = after(registered(), rotated(NOW))
     assert [secret.text for secret in state.live_secrets(START)] == ["whsec_2", "whsec_1"]
     assert [secret.text for secret in state.live_secrets(NOW)] == ["whsec_2"]
-    assert [secret.version for secret in after(registered(), rotated(NOW), rotated(NOW, "whsec_3", NOW)).secrets] == [
+    assert [secret.version for secret in after(registered(), rotated(NOW), rotated(NOW, 3, NOW)).secrets] == [
         2,
         3,
     ]
