@@ -144,6 +144,7 @@ MEANINGS: Mapping[str, str] = {
     "webhook_endpoint_already_disabled": "The webhook endpoint is disabled already.",
     "webhook_endpoint_not_disabled": "The webhook endpoint is not disabled: it is sent messages.",
     "webhook_endpoint_removed": "The webhook endpoint was removed, which is final. Register another.",
+    "too_many_webhook_endpoints": "The organisation has as many webhook endpoints as it may have. Remove one first.",
     # Versions and retries.
     "stale_version": "The thing has changed since the version in If-Match was read. Read it again and decide anew.",
     "precondition_required": "This operation needs If-Match with the ETag last read, so that no change is overwritten.",

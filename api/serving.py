@@ -63,7 +63,7 @@ STOP_SECONDS_MAX = 40
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
 SPARE_CONNECTIONS = 30
-CONNECTIONS_BESIDE_POOL = 6  # a process's group commit, the projector's views, the sweeper and the counter
+CONNECTIONS_BESIDE_POOL = 7  # a process's group commit, the projector's views, sweeper, counter and webhooks
 READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
 
 

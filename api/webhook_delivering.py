@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,7 +64,8 @@ class WebhookDeliverer:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
         self._on_their_way: dict[DueDelivery, Future[None]] = {}
-        self._notices_at = float("-inf")
+        self._notices: Iterator[int] | None = None
+        self._looked_at = float("-inf")
 
     def start(self) -> None:
         """Begin with what an earlier process left."""
@@ -95,22 +97,28 @@ class WebhookDeliverer:
                 break
             self._stopping.wait(log.settings.projection_poll)
         begin_tracking(connection, TRACKING)
+        self._notices = None  # what was begun on a connection that was lost
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(log.recorder.notify_channel)))
         with ThreadPoolExecutor(SENT_AT_ONCE_MAX, "webhook") as pool:
             while not self._stopping.is_set():
-                queued = queue_events(log, connection)
-                self._queue_notices(connection)
+                more = queue_events(log, connection) == BATCH
+                more = self._queue_notices(connection) or more
                 self._send_due(connection, pool)
-                if queued < BATCH:
+                if not more:
                     self._await_hint(connection)
 
-    def _queue_notices(self, connection: psycopg.Connection[Any]) -> None:
-        if time.monotonic() - self._notices_at < NOTICE_SECONDS:
-            return
-        for _ in queue_notices(connection, datetime.now(UTC), self._services.settings.rotation_days):
-            if self._stopping.is_set():
-                return
-        self._notices_at = time.monotonic()
+    def _queue_notices(self, connection: psycopg.Connection[Any]) -> bool:
+        """Begin the daily look, or go on with it: a batch at a time, between which messages are sent. Returns whether
+        there is more of it.
+        """
+        if self._notices is None:
+            if time.monotonic() - self._looked_at < NOTICE_SECONDS:
+                return False
+            self._notices = queue_notices(connection, datetime.now(UTC), self._services.settings.rotation_days)
+        if next(self._notices, None) is not None:
+            return True
+        self._notices, self._looked_at = None, time.monotonic()
+        return False
 
     def _send_due(self, connection: psycopg.Connection[Any], pool: ThreadPoolExecutor) -> None:
         """Send what is due, as far as there are threads for it."""

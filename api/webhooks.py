@@ -42,7 +42,12 @@ from ledger.webhook_endpoint import WebhookEndpoint as WebhookEndpointState
 from ledger.webhooks import describe_webhook_endpoint, issue_webhook_endpoint, issue_webhook_secret
 from projections.pages import decode_cursor, encode_cursor
 from projections.webhook_delivery import find_delivery, list_deliveries, replay
-from projections.webhook_endpoint_status import find_webhook_endpoint, list_webhook_endpoints, status_row
+from projections.webhook_endpoint_status import (
+    find_webhook_endpoint,
+    list_webhook_endpoints,
+    refuse_too_many,
+    status_row,
+)
 
 blueprint = Blueprint(
     "Webhooks",
@@ -102,6 +107,7 @@ class WebhookEndpoints(MethodView):
         allow(MANAGES_WEBHOOKS, organisation_id)
 
         def make() -> tuple[Command, str]:
+            refuse_too_many(services().store, organisation_id)
             return issue_webhook_endpoint(
                 context(body.get("reason")),
                 organisation_id,

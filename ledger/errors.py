@@ -13,6 +13,7 @@
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
     │   ├── WebhookEndpointAlreadyDisabled, WebhookEndpointNotDisabled, WebhookEndpointRemoved
+    │   ├── TooManyWebhookEndpoints
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── SelectionChanged
@@ -202,6 +203,12 @@ class WebhookEndpointRemoved(NotAllowedNow):
     """The endpoint was removed, which is final."""
 
     code = "webhook_endpoint_removed"
+
+
+class TooManyWebhookEndpoints(NotAllowedNow):
+    """The organisation has as many webhook endpoints as it may have."""
+
+    code = "too_many_webhook_endpoints"
 
 
 class NameAlreadyClaimed(NotAllowedNow):

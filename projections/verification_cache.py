@@ -199,7 +199,10 @@ class VerificationCache:
                 continue
             self._marks[change.aggregate_id] = change.position
             # A change of an account, an application or the catalogue is one for all that may hang on it.
-            if not change.topic.startswith(("credential.", "operator.")) and change.organisation_id is not None:
+            if (
+                not change.topic.startswith(("credential.", "operator.", "webhook_endpoint."))
+                and change.organisation_id is not None
+            ):
                 self._marks[change.organisation_id] = change.position
         self._seen = head  # after the marks: whoever reads it finds them
 

@@ -52,6 +52,11 @@ def queue_events(log: EventLog, connection: psycopg.Connection[Any]) -> int:
 
     Raises `Fenced` where the position is not there: another process is about to begin with it.
     """
+    ahead = connection.execute(
+        "SELECT t.position < h.position FROM projection_tracking t, ledger_head h WHERE t.name = %s", (TRACKING,)
+    ).fetchone()
+    if ahead is not None and not ahead[0]:
+        return 0
     with connection.transaction():
         row = connection.execute(
             "SELECT position FROM projection_tracking WHERE name = %s FOR UPDATE", (TRACKING,)
@@ -63,11 +68,10 @@ def queue_events(log: EventLog, connection: psycopg.Connection[Any]) -> int:
         begin = max(int(row[0]), min((endpoint.since for endpoint in endpoints), default=head))
         events = log.read(begin, BATCH, sealed=True, connection=connection) if begin < head else []
         end = events[-1].position if events else head
-        if end != int(row[0]):
-            _queue(connection, _messages(connection, events, endpoints))
-            connection.execute(
-                "UPDATE projection_tracking SET position = %s, updated_at = now() WHERE name = %s", (end, TRACKING)
-            )
+        _queue(connection, _messages(connection, events, endpoints))
+        connection.execute(
+            "UPDATE projection_tracking SET position = %s, updated_at = now() WHERE name = %s", (end, TRACKING)
+        )
     return len(events)
 
 

@@ -6,6 +6,7 @@ Of its signing secrets only that there are some, and until when: what they are s
 from typing import Any
 from uuid import UUID
 
+from ledger.errors import TooManyWebhookEndpoints
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
 from ledger.webhook_endpoint import WebhookEndpoint, evolve
@@ -20,6 +21,8 @@ from projections.view import (
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
+
+ENDPOINTS_MAX = 50  # each multiplies what is sent; more receivers than that are for a broker of their own
 
 STATUS = InlineTable(
     "webhook_endpoint_status",
@@ -101,3 +104,11 @@ def list_webhook_endpoints(
         "AND (%(after)s::uuid IS NULL OR endpoint_id > %(after)s) ORDER BY endpoint_id LIMIT %(limit)s",
         {"organisation": organisation_id, "after": after, "limit": limit},
     )
+
+
+def refuse_too_many(store: LedgerDatastore, organisation_id: UUID) -> None:
+    """Raises `TooManyWebhookEndpoints` where an organisation has as many as it may. Of two registered at the same moment
+    both may find room: nothing depends on the exact number.
+    """
+    if len(list_webhook_endpoints(store, organisation_id, None, ENDPOINTS_MAX)) >= ENDPOINTS_MAX:
+        raise TooManyWebhookEndpoints(f"the organisation has {ENDPOINTS_MAX} webhook endpoints: remove one first")

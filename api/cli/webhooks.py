@@ -17,7 +17,7 @@ from ledger.webhook_endpoint import WebhookEndpoint
 from ledger.webhooks import EVENT_TYPES, describe_webhook_endpoint, issue_webhook_endpoint, issue_webhook_secret
 from projections.pages import LIMIT_MAX
 from projections.webhook_delivery import STATUSES, find_delivery, list_deliveries, replay
-from projections.webhook_endpoint_status import list_webhook_endpoints, status_row
+from projections.webhook_endpoint_status import list_webhook_endpoints, refuse_too_many, status_row
 
 PAGE_ROWS = 500  # a round trip each
 
@@ -45,6 +45,7 @@ def register(
 ) -> None:
     """Register an endpoint and print the secret that its messages are signed with, this once."""
     with open_ledger() as session:
+        refuse_too_many(session.services.store, organisation)
         command, secret = issue_webhook_endpoint(
             session.context(reason),
             organisation,

@@ -18,6 +18,7 @@ from api.wiring import Services
 from ledger.commands import ResumeCredential, RevokeCredential, SuspendCredential
 from ledger.settings import Settings
 from ledger.values import Channel, EmailAddress, Kind, Login, Mode, Role, Via
+from projections import webhook_endpoint_status
 from projections.runner import wait_for as wait_for_views
 from projections.webhook_delivery import RETRY_SECONDS
 from tests import given
@@ -377,6 +378,19 @@ def test_a_url_that_is_never_sent_to_is_refused_at_once(
     object.__setattr__(services, "settings", services.log.settings)
     answer = administrator("POST", f"/v1/organisations/{organisation}/webhooks", {"url": url})
     assert (answer.status_code, answer.json["code"], answer.json["errors"][0]["field"]) == (422, "invalid_url", "url")
+
+
+def test_an_organisation_has_a_bounded_number_of_endpoints(
+    administrator: SignedIn, organisation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_endpoint_status, "ENDPOINTS_MAX", 2)
+    paths = [register(administrator, organisation, f"https://hooks.example.com/{n}")[0] for n in range(2)]
+    third = {"url": "https://hooks.example.com/3"}
+
+    refused = administrator("POST", f"/v1/organisations/{organisation}/webhooks", third)
+    assert (refused.status_code, refused.json["code"]) == (409, "too_many_webhook_endpoints")
+    administrator("DELETE", paths[0])
+    assert administrator("POST", f"/v1/organisations/{organisation}/webhooks", third).status_code == 201
 
 
 def test_another_organisations_endpoint_looks_like_none(
