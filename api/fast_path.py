@@ -24,7 +24,8 @@ from api.outgoing import FINISHING_HEADERS
 from api.verifying import Answer, Asked, UnknownToken
 from api.wiring import Services
 from ledger.errors import LedgerError, TooManyAttempts, Unavailable
-from ledger.secrets import SECRET_CHARS_MAX, well_formed
+from ledger.secret_format import well_formed
+from ledger.secrets import SECRET_CHARS_MAX
 from ledger.values import SCOPES_MAX, AnyAddress, Channel, Mode, parse_address
 from ledger.verification import Verdict
 from projections.operator_status import Caller

@@ -43,7 +43,7 @@ from api.incoming import request_id
 from api.wiring import Services
 from ledger.commands import Command
 from ledger.errors import LedgerError, StoreUnavailable
-from ledger.secrets import SECRET_PATTERN
+from ledger.secret_format import SECRET_PATTERN
 from ledger.service import Idempotency, Ledger, Receipt
 from ledger.settings import Settings
 from ledger.store.recorder import BatchStatistics

@@ -72,6 +72,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid_length": "A text is too long or too short, or a list has too many or too few entries.",
     "out_of_range": "A number or a duration lies outside its bounds.",
     "forbidden_characters": "A text holds control or invisible characters, which could forge a log line or hide.",
+    "holds_secret": "A text holds a secret of ours, which would stay in the history for good. Have that one revoked.",
     "invalid_email": "This is not the address of a mailbox.",
     "invalid_network": "This is neither an IP address nor a network in CIDR form, or the network has host bits set.",
     "invalid_address": "This is not an IP address.",
@@ -125,8 +126,6 @@ MEANINGS: Mapping[str, str] = {
     "no_overlap": "There is no older secret left to retire.",
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
-    "mode_withdrawn": "A permission that was offered to live or test credentials stays offered to them, as some may "
-    "hold it. Retire it, and offer another.",
     "operator_removed": "The operator was removed. Enrol another one.",
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "

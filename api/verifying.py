@@ -17,7 +17,8 @@ from api.outgoing import to_json
 from api.problems import problem_document
 from api.wiring import Services
 from ledger.errors import Forbidden, InvalidValue
-from ledger.secrets import SECRET_PREFIX, claims_our_format, malformed
+from ledger.secret_format import SECRET_PREFIX, claims_our_format
+from ledger.secrets import malformed
 from ledger.values import AnyAddress, Channel, Kind, Mode, one_of, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification

@@ -8,7 +8,6 @@
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
-    │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
@@ -141,12 +140,6 @@ class NothingChanged(NotAllowedNow):
     code = "nothing_changed"
 
 
-class ModeWithdrawn(NotAllowedNow):
-    """A permission that live or test credentials may hold would no longer be for them."""
-
-    code = "mode_withdrawn"
-
-
 class OperatorRemoved(NotAllowedNow):
     """The operator was removed; enrol another."""
 
@@ -173,7 +166,7 @@ class ChannelKeyExists(NotAllowedNow):
     def __init__(self, channel: str, live: int, keys_max: int) -> None:
         keys = "key" if live == 1 else "keys"
         super().__init__(
-            f"the account has {live} live {keys} on the channel {channel}, where it may have {keys_max}: "
+            f"the account has {live} good {keys} on the channel {channel}, where it may have {keys_max}: "
             "rotate one, or revoke it first"
         )
         self.channel = channel

@@ -107,8 +107,9 @@ def list_webhook_endpoints(
 
 
 def refuse_too_many(store: LedgerDatastore, organisation_id: UUID) -> None:
-    """Raises `TooManyWebhookEndpoints` where an organisation has as many as it may. Of two registered at the same moment
-    both may find room: nothing depends on the exact number.
+    """Raises `TooManyWebhookEndpoints` where an organisation has as many as it may.
+
+    Of two registered at the same moment both may find room: nothing depends on the exact number.
     """
     if len(list_webhook_endpoints(store, organisation_id, None, ENDPOINTS_MAX)) >= ENDPOINTS_MAX:
         raise TooManyWebhookEndpoints(f"the organisation has {ENDPOINTS_MAX} webhook endpoints: remove one first")
