@@ -23,6 +23,7 @@ from api import (
     revocations,
     secret_pattern,
     verify,
+    webhooks,
 )
 from api.fast_path import FastPath
 from api.incoming import request_id
@@ -41,6 +42,7 @@ BLUEPRINTS = (
     operators.blueprint,
     verify.blueprint,
     revocations.blueprint,
+    webhooks.blueprint,
     secret_pattern.blueprint,
     health.blueprint,
 )

@@ -166,6 +166,61 @@ def bulk_revocation(row: Row) -> Document:
     }
 
 
+def webhook_endpoint(row: Row) -> Document:
+    """A webhook endpoint as it reads; of its signing secrets only since and until when there are some."""
+    disabled = row["disabled_at"] is not None
+    return {
+        "id": row["endpoint_id"],
+        "organisation_id": row["organisation_id"],
+        "url": row["url"],
+        "description": row["description"],
+        "event_types": row["event_types"],
+        "status": "removed" if row["removed_at"] is not None else "disabled" if disabled else "enabled",
+        "signing_secrets": row["secrets"],
+        "registered_at": row["registered_at"],
+        "disabled_at": row["disabled_at"],
+        "disabled_reason": row["disabled_reason"] or None,
+        "removed_at": row["removed_at"],
+        "version": row["version"],
+    }
+
+
+def webhook_delivery(row: Row) -> Document:
+    """The delivery of a message as it reads, with what came of its last attempt."""
+    pending = row["finished_at"] is None
+    return {
+        "id": row["delivery_id"],
+        "endpoint_id": row["endpoint_id"],
+        "credential_id": row["credential_id"],
+        "message_id": row["message_id"],
+        "type": row["type"],
+        "status": "pending" if pending else "delivered" if row["delivered"] else "failed",
+        "queued_at": row["queued_at"],
+        "next_attempt_at": row["next_attempt_at"] if pending else None,
+        "finished_at": row["finished_at"],
+        "attempts": row["attempts"],
+        "last_attempt_at": row["last_attempt_at"],
+        "last_status": row["last_status"],
+        "last_error": row["last_error"] or None,
+    }
+
+
+def webhook_delivery_log(row: Row) -> Document:
+    """The same with the message that is sent and every attempt."""
+    log = [
+        {
+            "attempt": one["attempt"],
+            "at": one["at"],
+            "milliseconds": one["milliseconds"],
+            "status": one["status"],
+            "error": one["error"] or None,
+            "response": one["response"],
+        }
+        for one in row["log"]
+    ]
+    return webhook_delivery(row) | {"body": row["body"], "log": log}
+
+
 def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogues, *, hints: bool = True) -> Document:
     """A credential at a moment, from its status row (`last_used` where the query brought it). Of its secrets hints,
     unless those are withheld.

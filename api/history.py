@@ -15,6 +15,7 @@ from api.credentials import existing
 from api.incoming import StrictParser, services
 from api.organisations import existing as existing_organisation
 from api.schemas.history import ActivityPage, ActivityQuery, HistoryPage, HistoryQuery
+from api.webhooks import existing as existing_endpoint
 from ledger.values import Name, parse_address, utc
 from projections.activity import VIEW, ActivityFilters, list_activity
 from projections.history import history_of
@@ -71,6 +72,20 @@ def application_events(query: dict[str, Any], organisation_id: UUID, application
     allow(READS_HISTORY, organisation_id)
     existing_application(organisation_id, application_id)
     return _page_of_history(query, organisation_id, application_id)
+
+
+@blueprint.route("/webhooks/<uuid:endpoint_id>/events")
+@blueprint.doc(operationId="listWebhookEndpointEvents")
+@blueprint.arguments(HistoryQuery(), location="query")
+@blueprint.response(200, HistoryPage)
+def webhook_endpoint_events(query: dict[str, Any], organisation_id: UUID, endpoint_id: UUID) -> Response:
+    """List what happened to a webhook endpoint.
+
+    Oldest first, read from the log itself, so it ends with the newest event. What was sent to it is in its deliveries.
+    """
+    allow(READS_HISTORY, organisation_id)
+    existing_endpoint(organisation_id, endpoint_id)
+    return _page_of_history(query, organisation_id, endpoint_id)
 
 
 def _page_of_history(

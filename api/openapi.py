@@ -87,6 +87,8 @@ MEANINGS_OF_PARAMETERS = {
     "credential_id": "The credential's id.",
     "run_id": "The bulk revocation's id.",
     "operator_id": "The operator's id.",
+    "endpoint_id": "The webhook endpoint's id.",
+    "delivery_id": "The id of the delivery of a message to an endpoint.",
     "application_id": "The application's id: its App ID.",
     "X-Gateway-Token": "The token of an operator with the role `verifier`.",
     "mode": "The mode that the credential must have: live or test.",

@@ -96,6 +96,8 @@ MEANINGS: Mapping[str, str] = {
     "malformed_secret": "This was never issued here: it has the prefix of our secrets, but not their form or a wrong "
     "checksum.",
     "weak_password": "The chosen password is too easily guessed. Leave it out to have a secret generated.",
+    "invalid_url": "Messages are not sent to such a URL: it is not absolute, not https, or at an address that this "
+    "installation does not send to.",
     "contradiction": "Two values of the request exclude each other.",
     "invalid_cursor": "The cursor is not one of this list with these filters. Begin again without a cursor.",
     "invalid_position": "The log has not reached this position, so no list can have. Send one that a command answered.",
@@ -138,6 +140,10 @@ MEANINGS: Mapping[str, str] = {
     "name_already_claimed": "Somebody else has this name, public identifier or secret.",
     "login_already_claimed": "The login is taken on its channel. Logins are unique across the installation.",
     "already_exists": "A thing with this id exists.",
+    "webhook_endpoint_already_disabled": "The webhook endpoint is disabled already.",
+    "webhook_endpoint_not_disabled": "The webhook endpoint is not disabled: it is sent messages.",
+    "webhook_endpoint_removed": "The webhook endpoint was removed, which is final. Register another.",
+    "too_many_webhook_endpoints": "The organisation has as many webhook endpoints as it may have. Remove one first.",
     # Versions and retries.
     "stale_version": "The thing has changed since the version in If-Match was read. Read it again and decide anew.",
     "precondition_required": "This operation needs If-Match with the ETag last read, so that no change is overwritten.",

@@ -30,6 +30,7 @@ from uuid_utils.compat import uuid7
 
 from api.observability import configure_logging, logging_config
 from api.sweeping import Sweeper
+from api.webhook_delivering import WebhookDeliverer
 from api.wiring import Services, open_services
 from api.wsgi import build
 from ledger.commands import EnrolOperator
@@ -63,7 +64,7 @@ STOP_SECONDS_MAX = 40
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
 SPARE_CONNECTIONS = 30
-CONNECTIONS_BESIDE_POOL = 6  # a process's group commit, the projector's views, the sweeper and the counter
+CONNECTIONS_BESIDE_POOL = 7  # a process's group commit, the projector's views, sweeper, counter and webhooks
 READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
 
 
@@ -161,13 +162,16 @@ def _projecting(services: Services) -> Iterator[None]:
         return
     projector, sweeper = Projector(services.log), Sweeper(services)
     counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
+    deliverer = WebhookDeliverer(services)
     projector.start()
     sweeper.start()
+    deliverer.start()
     counter.start()
     try:
         yield
     finally:
         counter.stop()
+        deliverer.stop()
         sweeper.stop()
         projector.stop()
 

@@ -19,6 +19,7 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
+from ledger.webhook_endpoint import WebhookEndpoint
 from projections import (
     account_status,
     application_status,
@@ -27,6 +28,7 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    webhook_endpoint_status,
 )
 from projections.catalogue_status import Catalogues
 from projections.usage import UsageRecorder
@@ -40,6 +42,7 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
     Application: application_status.rows_of,
     Credential: credential_status.rows_of,
     BulkRevocation: bulk_revocation_status.rows_of,
+    WebhookEndpoint: webhook_endpoint_status.rows_of,
 }
 
 

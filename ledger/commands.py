@@ -31,6 +31,7 @@ from ledger.values import (
     RevocationReason,
     Role,
     Scope,
+    WebhookUrl,
 )
 
 
@@ -340,3 +341,55 @@ class AdvanceBulkRevocation(Command):
     run_id: UUID
     revoked: int
     skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterWebhookEndpoint(Command):
+    """Send an organisation's events of these types, or of all where there are none, to a URL."""
+
+    endpoint_id: UUID
+    organisation_id: UUID
+    url: WebhookUrl
+    description: Description | None = None
+    event_types: tuple[str, ...] = ()
+    signing_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeWebhookEndpoint(Command):
+    """Change where an endpoint's messages go, what it is for or what it is sent. None leaves a value as it is."""
+
+    endpoint_id: UUID
+    url: WebhookUrl | None = None
+    description: Description | None = None
+    event_types: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateWebhookEndpointSecret(Command):
+    """Sign with a new secret, and with the old one too for `overlap`."""
+
+    endpoint_id: UUID
+    signing_secret: str = field(repr=False)
+    overlap: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisableWebhookEndpoint(Command):
+    """Send nothing more to the endpoint until it is enabled."""
+
+    endpoint_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableWebhookEndpoint(Command):
+    """Send to the endpoint again."""
+
+    endpoint_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveWebhookEndpoint(Command):
+    """Give the endpoint up, for good, and destroy its signing secret."""
+
+    endpoint_id: UUID

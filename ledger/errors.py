@@ -11,6 +11,8 @@
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
+    │   ├── WebhookEndpointAlreadyDisabled, WebhookEndpointNotDisabled, WebhookEndpointRemoved
+    │   ├── TooManyWebhookEndpoints
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
     │   ├── SelectionChanged
@@ -176,6 +178,30 @@ class ApplicationArchived(NotAllowedNow):
     """The application was given up, which is final."""
 
     code = "application_archived"
+
+
+class WebhookEndpointAlreadyDisabled(NotAllowedNow):
+    """Nothing is sent to it as it is."""
+
+    code = "webhook_endpoint_already_disabled"
+
+
+class WebhookEndpointNotDisabled(NotAllowedNow):
+    """It is sent messages as it is."""
+
+    code = "webhook_endpoint_not_disabled"
+
+
+class WebhookEndpointRemoved(NotAllowedNow):
+    """The endpoint was removed, which is final."""
+
+    code = "webhook_endpoint_removed"
+
+
+class TooManyWebhookEndpoints(NotAllowedNow):
+    """The organisation has as many webhook endpoints as it may have."""
+
+    code = "too_many_webhook_endpoints"
 
 
 class NameAlreadyClaimed(NotAllowedNow):

@@ -413,6 +413,72 @@ class BulkRevocationFinished(Event):
     skipped: int
 
 
+# --- webhook endpoints -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointRegistered(Event):
+    """An organisation asked for the events of its credentials to be sent to a URL.
+
+    `event_types` are the types of messages it is sent, sorted; empty for all. `signing_secret` is what its messages
+    are signed with; its receiver has it too, so it is sealed and never shown again.
+    """
+
+    TOPIC: ClassVar[str] = "webhook_endpoint.registered"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("signing_secret",)
+
+    organisation_id: UUID
+    url: str
+    description: str
+    event_types: tuple[str, ...]
+    signing_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointDescribed(Event):
+    """The endpoint's URL, its description or the types of messages it is sent were changed; these are the new values,
+    whole.
+    """
+
+    TOPIC: ClassVar[str] = "webhook_endpoint.described"
+
+    url: str
+    description: str
+    event_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointSecretRotated(Event):
+    """The endpoint has a new signing secret. The one before signs its messages too until `previous_expires_at`."""
+
+    TOPIC: ClassVar[str] = "webhook_endpoint.secret_rotated"
+    PERSONAL: ClassVar[tuple[str, ...]] = ("signing_secret",)
+
+    signing_secret: str = field(repr=False)
+    previous_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointDisabled(Event):
+    """Nothing more is sent to the endpoint until it is enabled: somebody said so, or it answered 410 Gone."""
+
+    TOPIC: ClassVar[str] = "webhook_endpoint.disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointEnabled(Event):
+    """The endpoint is sent messages again: those that were left, and what happens from now on."""
+
+    TOPIC: ClassVar[str] = "webhook_endpoint.enabled"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointRemoved(Event):
+    """The endpoint was given up for good. Its signing secret was destroyed."""
+
+    TOPIC: ClassVar[str] = "webhook_endpoint.removed"
+
+
 EVENTS: tuple[type[Event], ...] = (
     OrganisationRegistered,
     OrganisationRenamed,
@@ -442,6 +508,12 @@ EVENTS: tuple[type[Event], ...] = (
     BulkRevocationStarted,
     BulkRevocationAdvanced,
     BulkRevocationFinished,
+    WebhookEndpointRegistered,
+    WebhookEndpointDescribed,
+    WebhookEndpointSecretRotated,
+    WebhookEndpointDisabled,
+    WebhookEndpointEnabled,
+    WebhookEndpointRemoved,
 )
 
 

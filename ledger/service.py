@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ledger import account, application, bulk_revocation, catalogue, credential, operator, organisation
+from ledger import (
+    account,
+    application,
+    bulk_revocation,
+    catalogue,
+    credential,
+    operator,
+    organisation,
+    webhook_endpoint,
+)
 from ledger.channel_slots import take_slot
 from ledger.commands import (
     AdvanceBulkRevocation,
@@ -22,6 +31,9 @@ from ledger.commands import (
     DescribeAccount,
     DescribeApplication,
     DescribeCredential,
+    DescribeWebhookEndpoint,
+    DisableWebhookEndpoint,
+    EnableWebhookEndpoint,
     EndOverlap,
     EndTokenOverlap,
     EnrolOperator,
@@ -30,13 +42,16 @@ from ledger.commands import (
     OpenAccount,
     RegisterApplication,
     RegisterOrganisation,
+    RegisterWebhookEndpoint,
     RemoveOperator,
+    RemoveWebhookEndpoint,
     RenameOrganisation,
     ResumeCredential,
     RetirePermissions,
     RevokeCredential,
     RotateOperatorToken,
     RotateSecret,
+    RotateWebhookEndpointSecret,
     SetAllowlist,
     SetCatalogue,
     StartBulkRevocation,
@@ -51,7 +66,7 @@ from ledger.errors import (
     NotFound,
     StaleVersion,
 )
-from ledger.events import CredentialErased, Event, Recorded
+from ledger.events import CredentialErased, Event, Recorded, WebhookEndpointRemoved
 from ledger.store.keys import DataKey, WrappedKey
 from ledger.store.log import EventLog, History
 from ledger.store.recorder import Append, Claim, IdempotencyEntry, InlineTable, Row
@@ -90,6 +105,9 @@ CREDENTIAL = Aggregate("credential", credential.evolve, "credential_id", lambda 
 BULK_REVOCATION = Aggregate(
     "bulk_revocation", bulk_revocation.evolve, "run_id", lambda state: state.organisation_id, True
 )
+WEBHOOK_ENDPOINT = Aggregate(
+    "webhook_endpoint", webhook_endpoint.evolve, "endpoint_id", lambda state: state.organisation_id, True
+)
 
 # For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
 ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
@@ -121,6 +139,12 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     EraseCredential: (CREDENTIAL, credential.erase_credential, False),
     StartBulkRevocation: (BULK_REVOCATION, bulk_revocation.start_bulk_revocation, True),
     AdvanceBulkRevocation: (BULK_REVOCATION, bulk_revocation.advance_bulk_revocation, False),
+    RegisterWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.register_webhook_endpoint, True),
+    DescribeWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.describe_webhook_endpoint, False),
+    RotateWebhookEndpointSecret: (WEBHOOK_ENDPOINT, webhook_endpoint.rotate_webhook_endpoint_secret, False),
+    DisableWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.disable_webhook_endpoint, False),
+    EnableWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.enable_webhook_endpoint, False),
+    RemoveWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.remove_webhook_endpoint, False),
 }
 
 # Commands that begin something of an organisation's.
@@ -132,6 +156,7 @@ _OF_A_TENANT = (
     | RegisterApplication
     | CreateCredential
     | StartBulkRevocation
+    | RegisterWebhookEndpoint
 )
 
 RowsOf = Callable[[Any], Mapping[InlineTable, Sequence[Row]]]
@@ -351,7 +376,7 @@ class Ledger:
             claims=_claims(decision),
             releases_claims=any(map(credential.releases_claims, events)),
             data_key=decision.new_data_key,
-            destroys_data_key=any(isinstance(event, CredentialErased) for event in events),
+            destroys_data_key=any(isinstance(event, CredentialErased | WebhookEndpointRemoved) for event in events),
             rows=self._inline[type(decision.state)](decision.state),
         )
 

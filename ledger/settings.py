@@ -112,6 +112,9 @@ class Settings:
     revocations_per_minute: int = _setting(
         30, "requests of one address to `/v1/revocations`; each worker takes ten times that from all", (1, 10_000)
     )
+    webhook_private_addresses: tuple[AnyNetwork, ...] = _setting(
+        (), "comma-separated networks that webhooks may be sent to besides public addresses; also without TLS"
+    )
     body_bytes_max: int = _setting(65_536, "largest request body that is read", (1_024, 10_485_760))
     trusted_proxies: tuple[AnyNetwork, ...] = _setting((), "comma-separated networks whose X-Forwarded-For is believed")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")

@@ -23,6 +23,7 @@ LABELS_MAX = 32
 LABEL_CHARS_MAX = 100
 NETWORKS_MAX = 200  # an office's or a cloud's egress list; a longer one is a routing table
 SCOPES_MAX = 500  # ten times the largest of the five source catalogues
+URL_CHARS_MAX = 2_000  # what servers and proxies on the way take
 OVERLAP_MAX = timedelta(days=90)  # a rotation that takes longer than a quarter is not a rotation
 EXPIRY_MAX = timedelta(days=3_660)  # ten years: beyond that a date is a typing error
 PASSWORD_CHARS_MIN = 15  # NIST SP 800-63B-4 section 3.1.1.2, where a password is the only thing that is asked for
@@ -343,6 +344,41 @@ class PublicId(_Text):
     def check(cls, text: str, field: str) -> None:
         if not cls._SHAPE.fullmatch(text):
             raise InvalidValue(field, "may hold printable ASCII without spaces only", "forbidden_characters")
+
+
+class WebhookUrl(_Text):
+    """An absolute `https` or `http` URL (RFC 3986) in ASCII, without a user, a password or a fragment.
+
+    Whether `http` is good enough, and where the host may be, is for whoever sends (`api/webhook_sending.py`).
+    """
+
+    FIELD = "url"
+    CHARS_MIN = 1
+    CHARS_MAX = URL_CHARS_MAX
+    __slots__ = ()
+
+    # A host's labels (RFC 952, RFC 1123) or an IPv4 address, or an IPv6 address in brackets; a port; a path; a query.
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(
+        r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+        r"|\[(?P<ipv6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
+        r"(?:/[a-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[a-z0-9._~!$&'()*+,;=:@%/?-]*)?",
+        re.IGNORECASE | re.ASCII,
+    )
+
+    @classmethod
+    def check(cls, text: str, field: str) -> None:
+        found = cls._SHAPE.fullmatch(text)
+        if found is None or not 0 < int(found["port"] or 443) < 2**16 or not _is_ipv6(found["ipv6"] or "::"):
+            reason = "is not an absolute https URL in ASCII without a user, a password or a fragment"
+            raise InvalidValue(field, reason, "invalid_url")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 AnyNetwork = IPv4Network | IPv6Network

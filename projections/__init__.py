@@ -10,6 +10,7 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    webhook_endpoint_status,
 )
 from projections.view import View
 
@@ -21,6 +22,7 @@ PROJECTIONS: tuple[View, ...] = (
     application_status.VIEW,
     credential_status.VIEW,
     bulk_revocation_status.VIEW,
+    webhook_endpoint_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,
 )

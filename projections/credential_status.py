@@ -26,6 +26,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
 
@@ -139,7 +140,15 @@ VIEW: StateView[Credential] = StateView(
     tables=(STATUS, SECRET),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_BULK_REVOCATIONS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_BULK_REVOCATIONS,
+        *OF_WEBHOOK_ENDPOINTS,
+    ),
 )
 
 

@@ -15,8 +15,9 @@ from ledger.events import EVENTS, CredentialCreated, Event, Recorded, StoredSecr
 from ledger.store.log import EventLog
 from projections.view import fold
 
-# Nobody verifies with a hash that is shown, but whoever sees it may try to break it at leisure.
-_HIDDEN = frozenset({"context", "password_hash"})
+# Nobody verifies with a hash that is shown, but whoever sees it may try to break it at leisure; whoever sees a signing
+# secret can sign.
+_HIDDEN = frozenset({"context", "password_hash", "signing_secret"})
 _FIELDS: dict[type[Event], tuple[str, ...]] = {
     event_type: tuple(f.name for f in fields(event_type) if f.name not in _HIDDEN) for event_type in EVENTS
 }

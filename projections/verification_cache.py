@@ -37,6 +37,8 @@ RETRY_SECONDS = 0.5
 
 # Nothing that was looked up before can be about what these begin.
 _BEGINNINGS = frozenset({"credential.created", "credential.scopes_fixed"})
+# What matters to nothing but the thing that it happened to.
+_OF_ITSELF = ("credential.", "operator.", "webhook_endpoint.")
 
 logger = logging.getLogger("keyledger.cache")
 
@@ -199,7 +201,7 @@ class VerificationCache:
                 continue
             self._marks[change.aggregate_id] = change.position
             # A change of an account, an application or the catalogue is one for all that may hang on it.
-            if not change.topic.startswith(("credential.", "operator.")) and change.organisation_id is not None:
+            if not change.topic.startswith(_OF_ITSELF) and change.organisation_id is not None:
                 self._marks[change.organisation_id] = change.position
         self._seen = head  # after the marks: whoever reads it finds them
 

@@ -47,6 +47,12 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    WebhookEndpointDescribed,
+    WebhookEndpointDisabled,
+    WebhookEndpointEnabled,
+    WebhookEndpointRegistered,
+    WebhookEndpointRemoved,
+    WebhookEndpointSecretRotated,
 )
 from ledger.store.recorder import InlineTable, Row
 
@@ -83,6 +89,14 @@ OF_CREDENTIALS: EventTypes = (
     CredentialErased,
 )
 OF_BULK_REVOCATIONS: EventTypes = (BulkRevocationStarted, BulkRevocationAdvanced, BulkRevocationFinished)
+OF_WEBHOOK_ENDPOINTS: EventTypes = (
+    WebhookEndpointRegistered,
+    WebhookEndpointDescribed,
+    WebhookEndpointSecretRotated,
+    WebhookEndpointDisabled,
+    WebhookEndpointEnabled,
+    WebhookEndpointRemoved,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from ledger.values import (
     Role,
     Via,
 )
+from ledger.webhooks import issue_webhook_endpoint
 
 
 def context(at: datetime | None = None, **more: Any) -> Context:
@@ -182,3 +183,24 @@ def a_bulk_revocation(services: Services, organisation_id: UUID, *credential_ids
         **changes,
     }
     return services.ledger.handle(StartBulkRevocation(**given)).id
+
+
+def a_webhook_endpoint(
+    services: Services, organisation_id: UUID, url: str = "https://hooks.example.com/keyledger"
+) -> UUID:
+    """A registered endpoint's id."""
+    private = services.settings.webhook_private_addresses
+    command, _ = issue_webhook_endpoint(context(), organisation_id, private, url=url)
+    return services.ledger.handle(command).id
+
+
+def a_webhook_delivery(services: Services, organisation_id: UUID, endpoint_id: UUID, credential_id: UUID) -> UUID:
+    """The id of a delivery that was queued for an endpoint."""
+    queued = services.store.row(
+        "INSERT INTO webhook_delivery (organisation_id, endpoint_id, credential_id, message_id, type, body) "
+        "VALUES (%s, %s, %s, 'msg_1', 'credential.revoked', '{}') RETURNING delivery_id",
+        (organisation_id, endpoint_id, credential_id),
+    )
+    assert queued is not None
+    delivery_id: UUID = queued["delivery_id"]
+    return delivery_id

@@ -23,6 +23,7 @@ from api.cli.reporting import report
 from api.cli.revoking import revoke_all
 from api.cli.running import migrate, project, rebuild, serve
 from api.cli.verifying import verify
+from api.cli.webhooks import webhook
 
 __all__ = ["main"]
 
@@ -58,6 +59,7 @@ for _command in (
     account,
     application,
     credential,
+    webhook,
     report,
     history,
     verify,
@@ -66,5 +68,6 @@ for _command in (
     main.add_command(_command)
 account.add_command(history)
 application.add_command(history)
+webhook.add_command(history)
 credential.add_command(revoke_leaked)
 credential.add_command(revoke_all)

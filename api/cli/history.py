@@ -18,6 +18,7 @@ from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
+from api.cli.webhooks import endpoint_facts
 from ledger.account import Account
 from ledger.application import Application
 from ledger.bulk_revocation import BulkRevocation
@@ -56,11 +57,28 @@ from ledger.events import (
     OrganisationRenamed,
     Recorded,
     StoredSecret,
+    WebhookEndpointDescribed,
+    WebhookEndpointDisabled,
+    WebhookEndpointEnabled,
+    WebhookEndpointRegistered,
+    WebhookEndpointRemoved,
+    WebhookEndpointSecretRotated,
 )
 from ledger.operator import Operator
 from ledger.organisation import Organisation
 from ledger.permissions import modes_of
-from ledger.service import ACCOUNT, APPLICATION, BULK_REVOCATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from ledger.service import (
+    ACCOUNT,
+    APPLICATION,
+    BULK_REVOCATION,
+    CATALOGUE,
+    CREDENTIAL,
+    OPERATOR,
+    ORGANISATION,
+    WEBHOOK_ENDPOINT,
+    fold,
+)
+from ledger.webhook_endpoint import WebhookEndpoint
 from projections import (
     account_status,
     application_status,
@@ -68,13 +86,32 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    webhook_endpoint_status,
 )
 
-State = BulkRevocation | Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
+State = (
+    BulkRevocation
+    | Credential
+    | Application
+    | Account
+    | Operator
+    | OrganisationCatalogue
+    | Organisation
+    | WebhookEndpoint
+)
 
 _AGGREGATES = {
     aggregate.name: aggregate
-    for aggregate in (BULK_REVOCATION, CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
+    for aggregate in (
+        BULK_REVOCATION,
+        CREDENTIAL,
+        APPLICATION,
+        ACCOUNT,
+        OPERATOR,
+        CATALOGUE,
+        ORGANISATION,
+        WEBHOOK_ENDPOINT,
+    )
 }
 
 
@@ -85,7 +122,8 @@ _AGGREGATES = {
 def history(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
     """Tell what happened to a credential, oldest first: who did what, when, why, through what and from where.
 
-    Takes the id of a bulk revocation, an application, an account, an operator or an organisation, too.
+    Takes the id of a bulk revocation, a webhook endpoint, an application, an account, an operator or an organisation,
+    too.
     """
     with open_ledger() as session:
         found = session.services.log.history(aggregate_id)
@@ -140,6 +178,9 @@ def _document(
         case Organisation():
             row = organisation_status.status_row(state)
             return document | {"as_of": as_of, "state": documents.organisation(row)}
+        case WebhookEndpoint():
+            row = webhook_endpoint_status.status_row(state)
+            return document | {"as_of": as_of, "state": documents.webhook_endpoint(row)}
     return document
 
 
@@ -159,6 +200,8 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
             return operator_facts(state)
         case Organisation():
             return [("id", state.id), ("name", state.name), ("registered", state.registered_at)]
+        case WebhookEndpoint():
+            return endpoint_facts(documents.webhook_endpoint(webhook_endpoint_status.status_row(state)))
 
 
 def _bulk_revocation_facts(state: BulkRevocation) -> list[tuple[str, object]]:
@@ -335,6 +378,21 @@ def _bulk_counts(event: BulkRevocationAdvanced | BulkRevocationFinished) -> list
     return [f"{event.revoked} revoked, {event.skipped} skipped"]
 
 
+def _endpoint(event: WebhookEndpointRegistered | WebhookEndpointDescribed) -> list[str]:
+    description = " ".join(event.description.split())
+    return [
+        event.url,
+        *([f"description: {description}"] if description else []),
+        f"sent {', '.join(event.event_types) or 'all types'}",
+    ]
+
+
+def _signing(event: WebhookEndpointSecretRotated) -> list[str]:
+    if event.previous_expires_at == event.context.at:
+        return ["the secret before ended at once"]
+    return [f"the secret before signs too until {moment(event.previous_expires_at)}"]
+
+
 TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
@@ -364,5 +422,11 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     BulkRevocationStarted: ("started", _bulk_started),
     BulkRevocationAdvanced: ("advanced", _bulk_counts),
     BulkRevocationFinished: ("finished", _bulk_counts),
+    WebhookEndpointRegistered: ("registered", _endpoint),
+    WebhookEndpointDescribed: ("described", _endpoint),
+    WebhookEndpointSecretRotated: ("signing secret rotated", _signing),
+    WebhookEndpointDisabled: ("disabled", lambda _: ["nothing more is sent to it until it is enabled"]),
+    WebhookEndpointEnabled: ("enabled", _nothing),
+    WebhookEndpointRemoved: ("removed", lambda _: ["its signing secret was destroyed"]),
 }
 """For every event, what happened in a word or two, and what there is to tell of it."""

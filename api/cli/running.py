@@ -30,10 +30,12 @@ def serve() -> None:
 def project() -> None:
     """Keep the views up to date, as a process of its own, until Ctrl-C. Several share the work safely.
 
-    It also sweeps (revokes what hangs on what was closed) and counts for the metrics what the reports hold.
+    It also sweeps (revokes what hangs on what was closed), delivers webhooks, and counts for the metrics what the
+    reports hold.
     """
     from api.observability import configure_logging  # Flask's family comes with it
     from api.sweeping import Sweeper
+    from api.webhook_delivering import WebhookDeliverer
     from projections.reports import ReportCounter
     from projections.runner import Projector
 
@@ -41,6 +43,7 @@ def project() -> None:
     with open_ledger() as session:
         services = session.services
         projector, sweeper = Projector(services.log), Sweeper(services)
+        deliverer = WebhookDeliverer(services)
         counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -50,9 +53,11 @@ def project() -> None:
             signal.signal(number, stop)
         tell("Projecting; Ctrl-C ends it.")
         sweeper.start()
+        deliverer.start()
         counter.start()
         projector.run()
         counter.stop()
+        deliverer.stop()
         sweeper.stop()
 
 

@@ -5,6 +5,7 @@ from ledger.store.datastore import LedgerDatastore
 HOUSEKEEPING_SECONDS = 60.0
 ANSWER_MINUTES = 10  # how long a retried command gets its answer again, secret included
 KEY_HOURS = 24  # how long a retried command is recognised at all
+DELIVERY_DAYS = 30  # a webhook that failed can be looked into, and sent again, a month later
 BATCH_ROWS = 1_000  # a transaction of milliseconds, so nobody waits for its locks
 BATCHES_MAX = 200  # what a minute at full load leaves; the rest is for the next run
 
@@ -23,9 +24,19 @@ RETURNING 1
 """  # noqa: S608 - constants of ours
 
 
-def keep_house(store: LedgerDatastore) -> tuple[int, int]:
-    """Remove kept answers after ten minutes and Idempotency-Keys after a day; returns how many of each."""
-    return _repeat(store, _FORGET_ANSWERS), _repeat(store, _FORGET_KEYS)
+_FORGET_DELIVERIES = f"""
+DELETE FROM webhook_delivery WHERE sequence IN (
+    SELECT sequence FROM webhook_delivery WHERE queued_at < now() - interval '{DELIVERY_DAYS} days'
+    ORDER BY queued_at LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants of ours
+
+
+def keep_house(store: LedgerDatastore) -> tuple[int, int, int]:
+    """Remove kept answers after ten minutes, Idempotency-Keys after a day and webhook deliveries after a month; returns
+    how many of each.
+    """
+    return _repeat(store, _FORGET_ANSWERS), _repeat(store, _FORGET_KEYS), _repeat(store, _FORGET_DELIVERIES)
 
 
 def _repeat(store: LedgerDatastore, statement: str) -> int:

@@ -18,7 +18,15 @@ from api.wiring import Services
 from ledger.values import Mode, Role
 from projections.runner import Projector
 from tests.api.conftest import SignIn
-from tests.given import a_bulk_revocation, a_credential, an_account, an_application, an_operator
+from tests.given import (
+    a_bulk_revocation,
+    a_credential,
+    a_webhook_delivery,
+    a_webhook_endpoint,
+    an_account,
+    an_application,
+    an_operator,
+)
 
 # For each of some thirty operations and both ways: half a minute. What shows only after more has a test of its own.
 EXAMPLES_MAX = 15
@@ -43,6 +51,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_position",
     "invalid_scope",
     "invalid_time",
+    "invalid_url",
     "invalid_value",
     "malformed_secret",  # its checksum
     "too_many_attempts",
@@ -99,12 +108,15 @@ def test_every_answer_is_a_documented_one(
     def check(case: Case[Any]) -> None:
         credential, _ = a_credential(services, organisation, mode=Mode.TEST)
         operator, _ = an_operator(services, Role.VIEWER, organisation_id=organisation)
+        endpoint = a_webhook_endpoint(services, organisation)
         known = {
             "organisation_id": organisation,
             "account_id": an_account(services, organisation),
             "application_id": an_application(services, organisation),
             "credential_id": credential.id,
             "operator_id": operator,
+            "endpoint_id": endpoint,
+            "delivery_id": a_webhook_delivery(services, organisation, endpoint, credential.id),
             "run_id": a_bulk_revocation(services, organisation, credential.id),
         }
         for name, value in case.path_parameters.items():

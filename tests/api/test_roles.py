@@ -33,6 +33,9 @@ OFFERED = {"order:view": ["live", "test"], "shipment:view": ["live"], "trial:vie
 TAKEN = {"orders": ["order:view"]}
 CATALOGUE = f"{ORGANISATION}/catalogue"
 APPLICATION = f"{ORGANISATION}/applications/{{application}}"
+WEBHOOKS = f"{ORGANISATION}/webhooks"
+WEBHOOK = f"{WEBHOOKS}/{{endpoint}}"
+DELIVERY = f"{WEBHOOK}/deliveries/{{delivery}}"
 
 
 BULK = f"{ORGANISATION}/bulk-revocations"
@@ -101,6 +104,18 @@ OPERATIONS = [
     Operation("POST", BULK, WRITERS, {**OF_ALL_KEYS, "digest": "0" * 64}, live=True),
     Operation("GET", f"{BULK}/{{run}}", READERS),
     Operation("GET", f"{ORGANISATION}/reports/owners", READERS),
+    Operation("GET", WEBHOOKS, READERS),
+    Operation("POST", WEBHOOKS, ADMINISTRATORS, {"url": "https://hooks.example.com/"}),
+    Operation("GET", WEBHOOK, READERS),
+    Operation("GET", f"{WEBHOOK}/events", HISTORIANS),
+    Operation("PATCH", WEBHOOK, ADMINISTRATORS, {"description": "new"}),
+    Operation("POST", f"{WEBHOOK}/disable", ADMINISTRATORS),
+    Operation("POST", f"{WEBHOOK}/enable", ADMINISTRATORS),
+    Operation("POST", f"{WEBHOOK}/rotate-secret", ADMINISTRATORS),
+    Operation("DELETE", WEBHOOK, ADMINISTRATORS),
+    Operation("GET", f"{WEBHOOK}/deliveries", READERS),
+    Operation("GET", DELIVERY, READERS),
+    Operation("POST", f"{DELIVERY}/replay", ADMINISTRATORS),
     Operation("GET", "/v1/operators", OVERSEERS, own_list=True),
     Operation("GET", "/v1/operators?organisation_id={organisation}", OVERSEERS),
     Operation("POST", "/v1/operators", ADMINISTRATORS, {"name": "New", "roles": ["viewer"]}, for_all_only=True),
@@ -159,6 +174,8 @@ class Things:
     credential: UUID
     operator: UUID
     run: UUID
+    endpoint: UUID
+    delivery: UUID
     live: bool
 
     def ask(self, caller: SignedIn, operation: Operation) -> tuple[int, str]:
@@ -181,6 +198,8 @@ class Things:
             application=self.application,
             credential=self.credential,
             operator=self.operator,
+            endpoint=self.endpoint,
+            delivery=self.delivery,
             run=self.run,
         )
         headers = {"If-Match": "*"} if operation.method in ("PUT", "PATCH") else {}
@@ -204,7 +223,9 @@ def make(services: Services) -> Make:
         operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
         account = given.an_account(services, organisation)
         run = given.a_bulk_revocation(services, organisation, credential.id)
-        return Things(organisation, account, application, credential.id, operator, run, live)
+        endpoint = given.a_webhook_endpoint(services, organisation)
+        delivery = given.a_webhook_delivery(services, organisation, endpoint, credential.id)
+        return Things(organisation, account, application, credential.id, operator, run, endpoint, delivery, live)
 
     return made
 

@@ -27,6 +27,7 @@ DOMAIN = (
     "secret_versions",
     "values",
     "verification",
+    "webhook_endpoint",
 )
 # What else in ledger/ may use, beyond the standard library and our own packages (decision 0002).
 PACKAGES: dict[str, set[str]] = {
@@ -38,6 +39,7 @@ PACKAGES: dict[str, set[str]] = {
     "ledger/issuing.py": {"uuid_utils"},
     "ledger/opening.py": {"uuid_utils"},
     "ledger/service.py": set(),
+    "ledger/webhooks.py": {"uuid_utils"},
     "ledger/store": {"cryptography", "eventsourcing", "msgspec", "psycopg", "psycopg_pool"},
     "projections": {"msgspec", "psycopg"},
 }

@@ -46,6 +46,12 @@ from ledger.events import (
     OrganisationRenamed,
     Recorded,
     StoredSecret,
+    WebhookEndpointDescribed,
+    WebhookEndpointDisabled,
+    WebhookEndpointEnabled,
+    WebhookEndpointRegistered,
+    WebhookEndpointRemoved,
+    WebhookEndpointSecretRotated,
 )
 from ledger.permissions import Api, Entity, Group, Permission
 from ledger.store.keys import DataKey
@@ -180,6 +186,19 @@ SAMPLES: tuple[Event, ...] = (
     ),
     BulkRevocationAdvanced(CONTEXT, revoked=2, skipped=1),
     BulkRevocationFinished(CONTEXT, revoked=2, skipped=1),
+    WebhookEndpointRegistered(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        url="https://hooks.example.com/keyledger?team=billing",
+        description="two\nlines",
+        event_types=("credential.revoked", "credential.rotated"),
+        signing_secret="whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    ),
+    WebhookEndpointDescribed(CONTEXT, "https://hooks.example.com/2", "nightly", ("credential.revoked",)),
+    WebhookEndpointSecretRotated(CONTEXT, "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=", LATER),
+    WebhookEndpointDisabled(CONTEXT),
+    WebhookEndpointEnabled(CONTEXT),
+    WebhookEndpointRemoved(CONTEXT),
 )
 
 

@@ -18,6 +18,7 @@ from ledger import (
     events,
     operator,
     organisation,
+    webhook_endpoint,
 )
 from ledger.commands import Command
 from ledger.errors import LedgerError
@@ -31,6 +32,7 @@ from ledger.service import (
     OPERATOR,
     ORGANISATION,
     ROUTES,
+    WEBHOOK_ENDPOINT,
     Aggregate,
 )
 from ledger.store.codec import topic_of
@@ -46,6 +48,7 @@ BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "application": (APPLICATION, events.ApplicationRegistered),
     "credential": (CREDENTIAL, events.CredentialCreated),
     "bulk_revocation": (BULK_REVOCATION, events.BulkRevocationStarted),
+    "webhook_endpoint": (WEBHOOK_ENDPOINT, events.WebhookEndpointRegistered),
 }
 
 
@@ -94,6 +97,8 @@ def test_an_event_that_evolve_is_given_changes_more_than_the_version(event_type:
     before = aggregate.evolve(None, recorded(SAMPLE_OF[begins], 1))
     if event_type is events.CredentialResumed:
         before = aggregate.evolve(before, recorded(SAMPLE_OF[events.CredentialSuspended], 1))
+    if event_type is events.WebhookEndpointEnabled:
+        before = aggregate.evolve(before, recorded(SAMPLE_OF[events.WebhookEndpointDisabled], 1))
     if event_type is events.CredentialOverlapEnded:
         before = aggregate.evolve(before, recorded(SAMPLE_OF[events.CredentialRotated], 1))
     if event_type is events.OperatorTokenOverlapEnded:
@@ -179,6 +184,7 @@ STATES = (
     account.Account,
     application.Application,
     credential.Credential,
+    webhook_endpoint.WebhookEndpoint,
 )
 
 
@@ -212,7 +218,7 @@ def test_a_command_says_what_it_asks_for(command: type[Command]) -> None:
 @pytest.mark.parametrize("command", ROUTES)
 def test_a_command_does_not_show_what_is_secret_in_it(command: type[Command]) -> None:
     for field in fields(command):
-        assert field.repr is ("password" not in field.name)
+        assert field.repr is (field.name not in ("password_hash", "signing_secret"))
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

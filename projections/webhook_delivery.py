@@ -1,0 +1,383 @@
+"""Deliveries of messages to webhook endpoints: queued from the log, due one after the other, kept for a while.
+
+The log is followed as views follow it, from a position in `projection_tracking` that moves on in the transaction that
+queues; a message is queued once for each endpoint, whatever is interrupted. Deliveries themselves are no view: what was
+sent is not in the log, and a rebuild leaves them alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ledger.events import Recorded
+from ledger.store.datastore import LedgerDatastore
+from ledger.store.log import EventLog
+from projections.credential_list import DUE, LIVE, set_before
+from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
+from projections.reports import EXPIRING_DAYS
+from projections.runner import Fenced
+from projections.webhook_messages import EVENTS, FACT_NAMES, FACTS, Message, of_event, of_notice
+
+TRACKING = "webhook_delivery"
+BATCH = 500  # events or notices a transaction, which takes milliseconds for each endpoint
+RESPONSE_CHARS_MAX = 1_000  # enough of an error page to tell what is wrong
+
+# After each failure, as Standard Webhooks proposes: three days in all, so a weekend's outage is survived.
+RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+
+# --- queueing what happened ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """An endpoint that is sent messages: those of these types (none: all) that were recorded after a position."""
+
+    endpoint_id: UUID
+    organisation_id: UUID
+    event_types: Sequence[str]
+    since: int
+
+    def wants(self, type_: str) -> bool:
+        return not self.event_types or type_ in self.event_types
+
+
+def queue_events(log: EventLog, connection: psycopg.Connection[Any]) -> int:
+    """Queue what the next events of the log mean for endpoints; returns how many events those were, 0 at its end.
+
+    Raises `Fenced` where the position is not there: another process is about to begin with it.
+    """
+    ahead = connection.execute(
+        "SELECT t.position < h.position FROM projection_tracking t, ledger_head h WHERE t.name = %s", (TRACKING,)
+    ).fetchone()
+    if ahead is not None and not ahead[0]:
+        return 0
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT position FROM projection_tracking WHERE name = %s FOR UPDATE", (TRACKING,)
+        ).fetchone()
+        if row is None:
+            raise Fenced
+        head = log.head(connection=connection)  # before the endpoints: one that is not seen begins after it
+        endpoints = _endpoints(connection)
+        begin = max(int(row[0]), min((endpoint.since for endpoint in endpoints), default=head))
+        events = log.read(begin, BATCH, sealed=True, connection=connection) if begin < head else []
+        end = events[-1].position if events else head
+        _queue(connection, _messages(connection, events, endpoints))
+        connection.execute(
+            "UPDATE projection_tracking SET position = %s, updated_at = now() WHERE name = %s", (end, TRACKING)
+        )
+    return len(events)
+
+
+def _endpoints(connection: psycopg.Connection[Any]) -> list[_Endpoint]:
+    rows = connection.execute(
+        "SELECT s.endpoint_id, s.organisation_id, s.event_types, e.notification_id FROM webhook_endpoint_status s "
+        "JOIN ledger_events e ON e.originator_id = s.endpoint_id AND e.originator_version = 1 "
+        "WHERE s.removed_at IS NULL AND s.disabled_at IS NULL"
+    )
+    return [_Endpoint(*row) for row in rows]
+
+
+def _messages(
+    connection: psycopg.Connection[Any], events: Sequence[Recorded], endpoints: Sequence[_Endpoint]
+) -> Iterator[tuple[_Endpoint, UUID, Message]]:
+    """For each endpoint that is to be told of some events, in the log's order: of which credential, and what."""
+    told = [
+        (one, interested)
+        for one in events
+        if type(one.event) in EVENTS
+        and (
+            interested := [
+                endpoint
+                for endpoint in endpoints
+                if endpoint.organisation_id == one.organisation_id
+                and endpoint.since < one.position
+                and endpoint.wants(one.event.TOPIC)
+            ]
+        )
+    ]
+    facts = _facts(connection, {one.aggregate_id for one, _ in told}) if told else {}
+    for one, interested in told:
+        message = of_event(one, facts[one.aggregate_id])
+        for endpoint in interested:
+            yield endpoint, one.aggregate_id, message
+
+
+def _facts(connection: psycopg.Connection[Any], credential_ids: set[UUID]) -> dict[UUID, Mapping[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as curs:
+        curs.execute(
+            f"SELECT c.credential_id, {FACTS} FROM credential_status c WHERE c.credential_id = ANY(%s)",  # noqa: S608
+            (list(credential_ids),),
+        )
+        return {row.pop("credential_id"): row for row in curs}
+
+
+def _queue(connection: psycopg.Connection[Any], messages: Iterator[tuple[_Endpoint, UUID, Message]]) -> None:
+    rows = [
+        (endpoint.organisation_id, endpoint.endpoint_id, credential_id, message.id, message.type, message.body)
+        for endpoint, credential_id, message in messages
+    ]
+    with connection.cursor() as curs:
+        curs.executemany(
+            "INSERT INTO webhook_delivery (organisation_id, endpoint_id, credential_id, message_id, type, body) "
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            rows,
+        )
+
+
+# --- queueing what comes of time -------------------------------------------------------------------------------------
+
+# For each notice, which date it is about, which credentials of an organisation it is due for, and in which order of an
+# index (`credential_list_due`, `credential_list_ends`) those are looked through.
+_NOTICES: Mapping[str, tuple[str, str, str]] = {
+    "credential.rotation_due": ("c.secret_set_at + %(period)s", DUE, "secret_set_at"),
+    "credential.expiring": (
+        "c.expires_at",
+        f"{LIVE} AND c.over_at < %(expiring_before)s AND c.over_at = c.expires_at",
+        "over_at",
+    ),
+}
+
+
+def queue_notices(connection: psycopg.Connection[Any], now: datetime, rotation_days: int) -> Iterator[int]:
+    """Queue a notice of each date that has come and was not told of yet; yields how many after each batch.
+
+    Rotation is told of when it is due, an expiry a month ahead. Dates that came before an organisation had an endpoint
+    are told of as soon as it has one.
+    """
+    endpoints = _endpoints(connection)
+    for type_ in _NOTICES:
+        interested: dict[UUID, list[_Endpoint]] = {}
+        for endpoint in endpoints:
+            if endpoint.wants(type_):
+                interested.setdefault(endpoint.organisation_id, []).append(endpoint)
+        for organisation_id, of_organisation in interested.items():
+            yield from _queue_notices_of(connection, type_, organisation_id, of_organisation, now, rotation_days)
+
+
+def _queue_notices_of(
+    connection: psycopg.Connection[Any],
+    type_: str,
+    organisation_id: UUID,
+    endpoints: Sequence[_Endpoint],
+    now: datetime,
+    rotation_days: int,
+) -> Iterator[int]:
+    date, condition, order = _NOTICES[type_]
+    query = (
+        f"SELECT c.credential_id, c.{order} AS since, {date} AS due_at, {FACTS} "  # noqa: S608
+        "FROM credential_list c LEFT JOIN webhook_notice n ON n.credential_id = c.credential_id AND n.type = %(type)s "
+        f"WHERE c.organisation_id = %(organisation)s AND (c.{order}, c.credential_id) > (%(since)s, %(after)s) "
+        f"AND {condition} AND n.due_at IS DISTINCT FROM {date} "
+        f"ORDER BY c.{order}, c.credential_id LIMIT %(limit)s"
+    )
+    parameters = {
+        "type": type_,
+        "organisation": organisation_id,
+        "now": now,
+        "period": timedelta(days=rotation_days),
+        "set_before": set_before(now, rotation_days),
+        "expiring_before": now + timedelta(days=EXPIRING_DAYS),
+        "limit": BATCH,
+    }
+    since, after = "-infinity", UUID(int=0)
+    while True:
+        with connection.transaction(), connection.cursor(row_factory=dict_row) as curs:
+            rows = curs.execute(query.encode(), {**parameters, "since": since, "after": after}).fetchall()
+            messages = [
+                of_notice(
+                    type_,
+                    organisation_id,
+                    row["credential_id"],
+                    {name: row[name] for name in FACT_NAMES},
+                    row["due_at"],
+                    now,
+                )
+                for row in rows
+            ]
+            _queue(
+                connection,
+                (
+                    (endpoint, row["credential_id"], message)
+                    for row, message in zip(rows, messages, strict=True)
+                    for endpoint in endpoints
+                ),
+            )
+            curs.executemany(
+                "INSERT INTO webhook_notice (credential_id, type, due_at) VALUES (%s, %s, %s) "
+                "ON CONFLICT (credential_id, type) DO UPDATE SET due_at = EXCLUDED.due_at",
+                [(row["credential_id"], type_, row["due_at"]) for row in rows],
+            )
+        yield len(rows)
+        if len(rows) < BATCH:
+            return
+        since, after = rows[-1]["since"], rows[-1]["credential_id"]
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """What is to be sent now. `failures` counts those since it was queued or replayed."""
+
+    sequence: int
+    endpoint_id: UUID
+    message_id: str
+    body: str
+    failures: int
+
+
+_DUE = """
+SELECT d.sequence, e.endpoint_id, d.message_id, d.body, d.failures FROM webhook_endpoint_status e CROSS JOIN LATERAL (
+    SELECT * FROM webhook_delivery w WHERE w.endpoint_id = e.endpoint_id
+    AND w.finished_at IS NULL AND w.next_attempt_at <= %(now)s AND w.sequence <> ALL (%(sent_now)s)
+    AND NOT EXISTS (SELECT FROM webhook_delivery b WHERE b.endpoint_id = w.endpoint_id
+        AND b.credential_id = w.credential_id AND b.finished_at IS NULL AND b.sequence < w.sequence)
+    ORDER BY w.next_attempt_at, w.sequence LIMIT %(each)s) d
+WHERE e.removed_at IS NULL AND e.disabled_at IS NULL AND e.endpoint_id <> ALL (%(busy)s)
+ORDER BY d.next_attempt_at, d.sequence LIMIT %(limit)s
+"""
+
+
+def list_due(
+    connection: psycopg.Connection[Any],
+    now: datetime,
+    *,
+    sent_now: Sequence[int] = (),
+    busy: Sequence[UUID] = (),
+    each: int,
+    limit: int,
+) -> list[DueDelivery]:
+    """What is to be sent now: of each endpoint a few, so that one with many does not hold the others up.
+
+    Of a credential's messages to an endpoint only the first that is not finished. Without those that are being sent
+    now, and without endpoints that are busy with as many as they may be.
+    """
+    rows = connection.execute(
+        _DUE, {"now": now, "sent_now": list(sent_now), "busy": list(busy), "each": each, "limit": limit}
+    )
+    return [DueDelivery(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of sending a message once: the answer's status, or an `error` where there was no answer."""
+
+    at: datetime
+    milliseconds: int
+    status: int | None
+    error: str = ""
+    response: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver took it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+_RECORD = """
+WITH d AS (
+    UPDATE webhook_delivery SET attempts = attempts + 1, delivered = %(delivered)s,
+        failures = failures + CASE WHEN %(delivered)s THEN 0 ELSE 1 END,
+        next_attempt_at = coalesce(%(next)s, next_attempt_at),
+        finished_at = CASE WHEN %(next)s::timestamptz IS NULL THEN now() END
+    WHERE sequence = %(sequence)s RETURNING sequence, attempts)
+INSERT INTO webhook_attempt (sequence, attempt, at, milliseconds, status, error, response)
+SELECT sequence, attempts, %(at)s, %(milliseconds)s, %(status)s, %(error)s, %(response)s FROM d
+"""
+
+
+def record_attempt(store: LedgerDatastore, delivery: DueDelivery, attempt: Attempt, next_at: datetime | None) -> None:
+    """Remember what came of an attempt. `next_at` is when the next one is due; None ends the delivery."""
+    with store.cursor_of_tuples() as curs:
+        curs.execute(
+            _RECORD,
+            {
+                "sequence": delivery.sequence,
+                "delivered": attempt.delivered,
+                "next": next_at,
+                "at": attempt.at,
+                "milliseconds": attempt.milliseconds,
+                "status": attempt.status,
+                "error": attempt.error,
+                "response": attempt.response[:RESPONSE_CHARS_MAX],
+            },
+        )
+
+
+# --- the delivery log ------------------------------------------------------------------------------------------------
+
+# What a delivery is, in a word.
+STATUSES: Mapping[str, str] = {
+    "pending": "d.finished_at IS NULL",
+    "delivered": "d.finished_at IS NOT NULL AND d.delivered",
+    "failed": "d.finished_at IS NOT NULL AND NOT d.delivered",
+}
+_SELECT = (
+    "SELECT d.*, a.at AS last_attempt_at, a.status AS last_status, a.error AS last_error FROM webhook_delivery d "
+    "LEFT JOIN webhook_attempt a ON a.sequence = d.sequence AND a.attempt = d.attempts "
+)
+
+
+def list_deliveries(
+    store: LedgerDatastore,
+    endpoint_id: UUID,
+    status: str | None = None,
+    *,
+    cursor: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+) -> Page:
+    """A page of what was queued for an endpoint, newest first, each with what came of its last attempt.
+
+    Raises `InvalidValue` for a limit out of bounds and a cursor that is none or of another list.
+    """
+    of = ("deliveries", endpoint_id, status)
+    parameters: dict[str, Any] = {"endpoint": endpoint_id, "limit": checked_limit(limit) + 1}
+    conditions = ["d.endpoint_id = %(endpoint)s"]
+    if status is not None:
+        conditions.append(STATUSES[status])
+    if cursor is not None:
+        parameters["before"] = decode_cursor(cursor, tuple[int], of)[0]
+        conditions.append("d.sequence < %(before)s")
+    rows = rows_of_page(
+        store, f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY d.sequence DESC LIMIT %(limit)s", parameters
+    )
+    if len(rows) <= limit:
+        return Page(rows, None)
+    rows.pop()
+    return Page(rows, encode_cursor((rows[-1]["sequence"],), of))
+
+
+def find_delivery(store: LedgerDatastore, endpoint_id: UUID, delivery_id: UUID) -> dict[str, Any] | None:
+    """One delivery's row, with all its `log` of attempts; None where the endpoint has no such one (any more)."""
+    row = store.row(
+        f"{_SELECT} WHERE d.delivery_id = %s AND d.endpoint_id = %s",
+        (delivery_id, endpoint_id),
+    )
+    if row is None:
+        return None
+    return row | {
+        "log": store.rows("SELECT * FROM webhook_attempt WHERE sequence = %s ORDER BY attempt", (row["sequence"],))
+    }
+
+
+def replay(store: LedgerDatastore, endpoint_id: UUID, delivery_id: UUID) -> bool:
+    """Have a message sent again, as soon as may be and with all retries from the beginning.
+
+    Under its own id, so that a receiver who had it knows. False where there is no such delivery (any more).
+    """
+    return (
+        store.row(
+            "UPDATE webhook_delivery SET finished_at = NULL, delivered = false, failures = 0, next_attempt_at = now() "
+            "WHERE delivery_id = %s AND endpoint_id = %s RETURNING 1 AS one",
+            (delivery_id, endpoint_id),
+        )
+        is not None
+    )
