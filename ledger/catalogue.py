@@ -81,8 +81,8 @@ class Catalogue:
         """The expanded scopes of a new credential of this mode.
 
         Full access and presets give what lies within `ceiling` (what the application's APIs take; None for no
-        application), and `InvalidValue` where that is nothing. It also names chosen scopes that the catalogue does not hold, retired, never holds, holds
-        for the other mode, or that lie beyond the ceiling.
+        application), and `InvalidValue` where that is nothing. It also names chosen scopes that the catalogue does not
+        hold, retired, never holds, holds for the other mode, or that lie beyond the ceiling.
         """
         if access_level is AccessLevel.FULL:
             if preset is not None or chosen is not None:
