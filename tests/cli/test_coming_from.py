@@ -42,7 +42,8 @@ def test_every_command_of_a_section_runs_in_order(
 
 
 def test_every_operation_of_the_page_is_in_the_apis_document(services: Services) -> None:
-    operations: dict[str, Any] = create_app(services).test_client().get("/openapi.json").json["paths"]
+    document: Any = create_app(services).test_client().get("/openapi.json").json
+    operations: dict[str, Any] = document["paths"]
     known = {(m, re.sub(r"\{\w+\}", "*", path)) for path, of in operations.items() for m in of}
 
     for method, path in REQUESTS.findall(PAGE):
