@@ -13,6 +13,7 @@ from ledger.operator import Operator
 from ledger.organisation import Organisation
 from ledger.service import Ledger, RowsOf
 from ledger.settings import Settings
+from ledger.signing_key import SigningKey
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
@@ -26,6 +27,7 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    signing_key_status,
 )
 from projections.catalogue_status import Catalogues
 from projections.usage import UsageRecorder
@@ -39,6 +41,7 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
     Application: application_status.rows_of,
     Credential: credential_status.rows_of,
     BulkRevocation: bulk_revocation_status.rows_of,
+    SigningKey: signing_key_status.rows_of,
 }
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.permissions import Api, Group
-from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, SigningAlgorithm, Via
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +404,26 @@ class BulkRevocationFinished(Event):
     skipped: int
 
 
+# --- the signing key ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRotated(Event):
+    """Access tokens are signed with a new key. Those of the one before are good until `previous_expires_at`.
+
+    `kid` names the key in tokens, and `public_jwk` is its public half (RFC 7517). The private half is stored nowhere:
+    it is derived from the master key that `master_key_id` names.
+    """
+
+    TOPIC: ClassVar[str] = "signing_key.rotated"
+
+    kid: str
+    algorithm: SigningAlgorithm
+    master_key_id: str
+    public_jwk: Mapping[str, str]
+    previous_expires_at: datetime
+
+
 EVENTS: tuple[type[Event], ...] = (
     OrganisationRegistered,
     OrganisationRenamed,
@@ -432,6 +452,7 @@ EVENTS: tuple[type[Event], ...] = (
     BulkRevocationStarted,
     BulkRevocationAdvanced,
     BulkRevocationFinished,
+    SigningKeyRotated,
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ledger import account, application, bulk_revocation, catalogue, credential, operator, organisation
+from ledger import account, application, bulk_revocation, catalogue, credential, operator, organisation, signing_key
 from ledger.channel_slots import take_slot
 from ledger.commands import (
     AdvanceBulkRevocation,
@@ -36,6 +36,7 @@ from ledger.commands import (
     RevokeCredential,
     RotateOperatorToken,
     RotateSecret,
+    RotateSigningKey,
     SetAllowlist,
     SetCatalogue,
     StartBulkRevocation,
@@ -89,6 +90,9 @@ CREDENTIAL = Aggregate("credential", credential.evolve, "credential_id", lambda 
 BULK_REVOCATION = Aggregate(
     "bulk_revocation", bulk_revocation.evolve, "run_id", lambda state: state.organisation_id, True
 )
+SIGNING_KEY = Aggregate(
+    "signing_key", signing_key.evolve, "signing_key_id", lambda _state: None, False, always_there=True
+)
 
 # For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
 ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
@@ -119,6 +123,7 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     EraseCredential: (CREDENTIAL, credential.erase_credential, False),
     StartBulkRevocation: (BULK_REVOCATION, bulk_revocation.start_bulk_revocation, True),
     AdvanceBulkRevocation: (BULK_REVOCATION, bulk_revocation.advance_bulk_revocation, False),
+    RotateSigningKey: (SIGNING_KEY, signing_key.rotate_signing_key, False),
 }
 
 # Commands that begin something of an organisation's.

@@ -10,6 +10,7 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    signing_key_status,
 )
 from projections.view import View
 
@@ -21,6 +22,7 @@ PROJECTIONS: tuple[View, ...] = (
     application_status.VIEW,
     credential_status.VIEW,
     bulk_revocation_status.VIEW,
+    signing_key_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,
 )

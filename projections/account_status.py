@@ -18,6 +18,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -72,7 +73,7 @@ VIEW: StateView[Account] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ACCOUNTS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
 )
 
 

@@ -23,6 +23,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     EventView,
 )
 
@@ -103,6 +104,7 @@ VIEW = EventView(
         *OF_APPLICATIONS,
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
     ),
     ignores=(),
 )

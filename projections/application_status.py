@@ -22,6 +22,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -77,7 +78,7 @@ VIEW: StateView[Application] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_APPLICATIONS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
 )
 
 

@@ -16,6 +16,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -74,7 +75,7 @@ VIEW: StateView[BulkRevocation] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_BULK_REVOCATIONS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_SIGNING_KEYS),
 )
 
 

@@ -23,6 +23,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -60,7 +61,7 @@ VIEW: StateView[OrganisationCatalogue] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_CATALOGUES,
-    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
 )
 
 

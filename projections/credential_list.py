@@ -28,6 +28,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -60,7 +61,7 @@ VIEW: StateView[Credential] = StateView(
     tables=(LIST,),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_BULK_REVOCATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
 )
 
 

@@ -21,6 +21,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -78,7 +79,7 @@ VIEW: StateView[Operator] = StateView(
     tables=(STATUS, TOKEN),
     rows_of=rows_of,
     handles=OF_OPERATORS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
+    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
 )
 
 

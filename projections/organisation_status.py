@@ -14,6 +14,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     StateView,
 )
 
@@ -47,7 +48,7 @@ VIEW: StateView[Organisation] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ORGANISATIONS,
-    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS),
+    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
 )
 
 

@@ -46,6 +46,7 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    SigningKeyRotated,
 )
 from ledger.store.recorder import InlineTable, Row
 
@@ -76,6 +77,7 @@ OF_CREDENTIALS: EventTypes = (
     CredentialErased,
 )
 OF_BULK_REVOCATIONS: EventTypes = (BulkRevocationStarted, BulkRevocationAdvanced, BulkRevocationFinished)
+OF_SIGNING_KEYS: EventTypes = (SigningKeyRotated,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from api.cli.documents import event_document
 from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
+from api.signing import key_document
 from ledger.account import Account
 from ledger.application import Application
 from ledger.bulk_revocation import BulkRevocation
@@ -54,12 +55,24 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    SigningKeyRotated,
     StoredSecret,
 )
 from ledger.operator import Operator
 from ledger.organisation import Organisation
 from ledger.permissions import modes_of
-from ledger.service import ACCOUNT, APPLICATION, BULK_REVOCATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, fold
+from ledger.service import (
+    ACCOUNT,
+    APPLICATION,
+    BULK_REVOCATION,
+    CATALOGUE,
+    CREDENTIAL,
+    OPERATOR,
+    ORGANISATION,
+    SIGNING_KEY,
+    fold,
+)
+from ledger.signing_key import SigningKey
 from projections import (
     account_status,
     application_status,
@@ -68,12 +81,15 @@ from projections import (
     operator_status,
     organisation_status,
 )
+from projections.signing_key_status import published
 
-State = BulkRevocation | Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
+State = (
+    SigningKey | BulkRevocation | Credential | Application | Account | Operator | OrganisationCatalogue | Organisation
+)
 
 _AGGREGATES = {
     aggregate.name: aggregate
-    for aggregate in (BULK_REVOCATION, CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
+    for aggregate in (SIGNING_KEY, BULK_REVOCATION, CREDENTIAL, APPLICATION, ACCOUNT, OPERATOR, CATALOGUE, ORGANISATION)
 }
 
 
@@ -136,6 +152,8 @@ def _document(
             return document | {"as_of": as_of, "state": read}
         case Operator():
             return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
+        case SigningKey():
+            return document | {"as_of": as_of, "state": {"keys": [key_document(key) for key in published(state)]}}
         case Organisation():
             row = organisation_status.status_row(state)
             return document | {"as_of": as_of, "state": documents.organisation(row)}
@@ -156,6 +174,8 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
             return [("organisation", state.organisation_id), ("version", state.catalogue.version)]
         case Operator():
             return operator_facts(state)
+        case SigningKey():
+            return [(f"key {key.version}", f"{key.kid} ({key.algorithm})") for key in published(state)]
         case Organisation():
             return [("id", state.id), ("name", state.name), ("registered", state.registered_at)]
 
@@ -334,6 +354,10 @@ def _bulk_counts(event: BulkRevocationAdvanced | BulkRevocationFinished) -> list
     return [f"{event.revoked} revoked, {event.skipped} skipped"]
 
 
+def _signing_key(event: SigningKeyRotated) -> list[str]:
+    return [f"key {event.kid} ({event.algorithm}); the one before until {moment(event.previous_expires_at)}"]
+
+
 TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
@@ -362,5 +386,6 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     BulkRevocationStarted: ("started", _bulk_started),
     BulkRevocationAdvanced: ("advanced", _bulk_counts),
     BulkRevocationFinished: ("finished", _bulk_counts),
+    SigningKeyRotated: ("rotated", _signing_key),
 }
 """For every event, what happened in a word or two, and what there is to tell of it."""

@@ -24,6 +24,7 @@ DOMAIN = (
     "organisation",
     "permissions",
     "secret_versions",
+    "signing_key",
     "values",
     "verification",
 )

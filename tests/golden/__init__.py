@@ -44,6 +44,7 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    SigningKeyRotated,
     StoredSecret,
 )
 from ledger.permissions import Api, Entity, Group, Permission
@@ -58,6 +59,7 @@ from ledger.values import (
     Mode,
     RevocationReason,
     Role,
+    SigningAlgorithm,
     Via,
 )
 
@@ -178,6 +180,14 @@ SAMPLES: tuple[Event, ...] = (
     ),
     BulkRevocationAdvanced(CONTEXT, revoked=2, skipped=1),
     BulkRevocationFinished(CONTEXT, revoked=2, skipped=1),
+    SigningKeyRotated(
+        CONTEXT,
+        kid="0197a000-0000-7000-8000-00000000000a",
+        algorithm=SigningAlgorithm.EDDSA,
+        master_key_id="0123456789abcdef",
+        public_jwk={"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        previous_expires_at=LATER,
+    ),
 )
 
 

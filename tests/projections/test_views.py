@@ -5,7 +5,7 @@ import pytest
 from api.wiring import INLINE_ROWS, Services
 from ledger.commands import EraseCredential, RevokeCredential, SetAllowlist
 from ledger.events import EVENTS
-from ledger.service import ACCOUNT, APPLICATION, BULK_REVOCATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION
+from ledger.service import ACCOUNT, APPLICATION, BULK_REVOCATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, SIGNING_KEY
 from ledger.values import Channel, EmailAddress, Kind, Login, Network
 from projections import ASYNCHRONOUS, PROJECTIONS
 from projections.view import StateView, View
@@ -34,7 +34,7 @@ def test_a_view_has_a_table_with_its_columns_and_key(view: View, services: Servi
 
 
 def test_views_fold_as_the_domain_does_and_the_inline_ones_are_those_that_are_written_with_events() -> None:
-    aggregates = (ORGANISATION, CATALOGUE, OPERATOR, ACCOUNT, APPLICATION, CREDENTIAL, BULK_REVOCATION)
+    aggregates = (ORGANISATION, CATALOGUE, OPERATOR, ACCOUNT, APPLICATION, CREDENTIAL, BULK_REVOCATION, SIGNING_KEY)
     folds = {aggregate.name: aggregate.evolve for aggregate in aggregates}
     for view in PROJECTIONS:
         if isinstance(view, StateView):

@@ -18,6 +18,7 @@ from ledger import (
     events,
     operator,
     organisation,
+    signing_key,
 )
 from ledger.commands import Command
 from ledger.errors import LedgerError
@@ -31,6 +32,7 @@ from ledger.service import (
     OPERATOR,
     ORGANISATION,
     ROUTES,
+    SIGNING_KEY,
     Aggregate,
 )
 from ledger.store.codec import topic_of
@@ -46,6 +48,7 @@ BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "application": (APPLICATION, events.ApplicationRegistered),
     "credential": (CREDENTIAL, events.CredentialCreated),
     "bulk_revocation": (BULK_REVOCATION, events.BulkRevocationStarted),
+    "signing_key": (SIGNING_KEY, events.SigningKeyRotated),
 }
 
 
@@ -177,6 +180,7 @@ STATES = (
     account.Account,
     application.Application,
     credential.Credential,
+    signing_key.SigningKey,
 )
 
 
