@@ -13,6 +13,7 @@ from api import (
     docs,
     health,
     history,
+    oauth,
     observability,
     openapi,
     operators,
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     history.blueprint,
     operators.blueprint,
     verify.blueprint,
+    oauth.blueprint,
     revocations.blueprint,
     secret_pattern.blueprint,
     health.blueprint,
@@ -53,6 +55,7 @@ def create_app(services: Services) -> Flask:
     observability.register(app)
     problems.register(app)
     revocations.register(app, services.settings)
+    oauth.register(app, services)
     api = problems.ProblemApi(app)
     openapi.prepare(api)
     for blueprint in BLUEPRINTS:

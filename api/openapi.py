@@ -42,6 +42,11 @@ CONFIG: Document = {
 }
 
 SECURITY_SCHEMES: Document = {
+    "clientBasic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The public id and the secret of a credential of the kind `oauth_client`.",
+    },
     "operatorToken": {"type": "http", "scheme": "bearer", "description": "An operator's token, `kl_operator_...`."},
     "gatewayToken": {
         "type": "apiKey",
