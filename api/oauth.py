@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 
 from api import outgoing
 from api.oauth_server import FORM, Server
-from api.schemas.oauth import IntrospectionOut, KeySetOut, OAuthErrorOut, RevokedOut, ServerMetadataOut, TokenOut
+from api.schemas.oauth import IntrospectionOut, KeySetOut, OAuthErrorOut, RevokedOut, ServerMetadataOut, AccessTokenOut
 from api.signing import CACHED_SECONDS
 from api.wiring import Services
 from ledger.values import Channel, Mode
@@ -53,7 +53,7 @@ _AS_CLIENT_OR_GATEWAY: list[dict[str, Any]] = [{"operatorToken": []}, *_AS_CLIEN
         resource={"description": "The API that the token is for (RFC 8707); the organisation where left out."},
     ),
 )
-@blueprint.response(200, TokenOut)
+@blueprint.response(200, AccessTokenOut)
 @blueprint.alt_response(400, schema=OAuthErrorOut, description="What is asked for is not to be had.")
 @blueprint.alt_response(401, schema=OAuthErrorOut, description="The client is not good.")
 def issue_token() -> Response:

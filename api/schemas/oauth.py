@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 from ledger.values import Channel, Environment, Mode
 
 
-class TokenOut(Schema):
+class AccessTokenOut(Schema):
     """An access token (RFC 6749 section 5.1)."""
 
     access_token = fields.String(required=True, metadata={"description": "A JWT (RFC 9068). Present it as Bearer."})
