@@ -76,7 +76,7 @@ def issue_signing_key(
 
 
 def overlap_of(access_token_seconds: int) -> timedelta:
-    """How long the key before stays published: until its last token expired and nobody's copy of the keys is older."""
+    """How long the key before stays published: until its last token expired, with what processes and copies lag."""
     return timedelta(seconds=access_token_seconds + CACHED_SECONDS)
 
 

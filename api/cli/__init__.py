@@ -21,6 +21,7 @@ from api.cli.operators import operator
 from api.cli.organisations import organisation
 from api.cli.reporting import report
 from api.cli.running import migrate, project, rebuild, serve
+from api.cli.signing_keys import signing_key
 from api.cli.verifying import verify
 
 __all__ = ["main"]
@@ -57,6 +58,7 @@ for _command in (
     account,
     application,
     credential,
+    signing_key,
     report,
     history,
     verify,

@@ -45,6 +45,12 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
         ["", "ftp", "fax=1", "ftp=-1", "rest=101", "ftp=many", "ftp=1,ftp=2", "ftp=1;rest=2"],
     ),
     "revocations_per_minute": ("10000", 10_000, ["0", "10001", "many"]),
+    "issuer": (
+        "https://keys.example.com:8443",
+        "https://keys.example.com:8443",
+        ["keys.example.com", "https://keys.example.com/", "ftp://keys.example.com", "https://keys.example.com?x"],
+    ),
+    "access_token_seconds": ("60", 60, ["59", "86401"]),
     "body_bytes_max": ("1024", 1_024, ["1023", "10485761"]),
     "trusted_proxies": (
         " 10.0.0.0/8, ::1 ,",
