@@ -37,6 +37,8 @@ def _form(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, 
 _SIGNING_IN = {
     "client_id": {"description": "The credential's public id, where the client does not sign in with Basic."},
     "client_secret": {"description": "Its secret.", "format": "password"},
+    "client_assertion_type": {"enum": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]},
+    "client_assertion": {"description": "A JWT that the client signed with its key, in place of a secret (RFC 7523)."},
 }
 _AS_CLIENT: list[dict[str, Any]] = [{"clientBasic": []}, {}]
 _AS_CLIENT_OR_GATEWAY: list[dict[str, Any]] = [{"operatorToken": []}, *_AS_CLIENT]

@@ -9,6 +9,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
@@ -26,19 +27,23 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Response, g, request
+from joserfc import jwt
+from joserfc.errors import JoseError
 from uuid_utils.compat import uuid7
 
 from api.auth import VERIFIES
+from api.client_keys import EVERY_ALGORITHM, algorithms_of, registered_key
 from api.incoming import address, now
 from api.observability import VERIFICATIONS
 from api.outgoing import answer
-from api.signing import Claims, Signer
+from api.signing import Algorithms, Claims, Signer
 from api.verifying import readable_address
 from api.wiring import Services
 from ledger.errors import InvalidValue
-from ledger.secrets import OPERATOR_PREFIX, malformed, well_formed
+from ledger.secrets import OPERATOR_PREFIX, PUBLIC_JWK, malformed, well_formed
 from ledger.values import Channel, Kind, Mode, PublicId, one_of
 from ledger.verification import Candidate, Code, Question, judge, matching
 from projections.credential_status import find_client, find_for_verification
@@ -47,7 +52,12 @@ from projections.operator_status import Caller, find_caller
 
 FORM = "application/x-www-form-urlencoded"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
-METHODS = ["client_secret_basic", "client_secret_post"]
+METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+_ENDPOINTS = ("token", "introspection", "revocation")
+# An assertion is remembered for as long as it is good, so that it is good once; for the server's clock and the client's
+# to differ by.
+ASSERTION_SECONDS_MAX = 3_600
+LEEWAY_SECONDS = 60
 # Longer is no token of ours: the longest scopes there can be fill some fifty kilobytes.
 TOKEN_CHARS_MAX = 65_536
 
@@ -155,6 +165,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
             "introspection_endpoint": f"{self.issuer}/oauth2/introspect",
             "revocation_endpoint": f"{self.issuer}/oauth2/revoke",
             "jwks_uri": f"{self.issuer}/.well-known/jwks.json",
+            **{f"{name}_endpoint_auth_signing_alg_values_supported": EVERY_ALGORITHM for name in _ENDPOINTS},
             "response_types_supported": [],  # it must be there, and there is no authorization endpoint
             "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],
             "token_endpoint_auth_methods_supported": METHODS,
@@ -195,6 +206,8 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         header, form = request.headers.get("Authorization"), request.form
         if sum((header is not None, "client_secret" in form, "client_assertion" in form)) > 1:
             raise InvalidRequestError("the client signs in twice")
+        if "client_assertion" in form:
+            return self._asserted(request)
         if header is None:
             if "client_id" not in form or "client_secret" not in form:
                 raise NotTheClient("the client does not sign in")
@@ -220,6 +233,30 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         if found is None:
             _refused(Code.NOT_FOUND)
         return self._admitted(question, found)
+
+    def _asserted(self, request: _FormRequest) -> Client:
+        """The client whose registered key signed the assertion (RFC 7523 section 3). However it is wrong, it is told in
+        the same way.
+        """
+        try:
+            asserting: _Asserting | None = _PrivateKeyJwt(self)(self.query_client, request)
+        except (InvalidClientError, JoseError, ValueError, TypeError, KeyError, RecursionError):
+            asserting = None
+        if asserting is None or asserting.signed is None:
+            raise NotTheClient("the assertion is not good")
+        found = asserting.signed
+        if request.form.get("client_id", found.public_id) != found.public_id:
+            raise InvalidRequestError("client_id is another one than the client that signs in")
+        question = Question("", (), now(), public_id=found.public_id, client_ip=readable_address(address()))
+        return self._admitted(question, found)
+
+    def query_client(self, client_id: str) -> "_Asserting | None":
+        """The client that an assertion speaks for, with the keys that it has registered."""
+        try:
+            candidates = find_client(self.services.store, PublicId(client_id))
+        except InvalidValue:
+            return None  # nobody can have it
+        return _Asserting([c for c in candidates if c.algorithm == PUBLIC_JWK])
 
     def _admitted(self, question: Question, found: Candidate) -> Client:
         # Through which channel the token will come is known where it is presented, and asked there.
@@ -305,6 +342,56 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         if organisation != self.audience(c, None) or (api == "" and organisation != audience):
             raise InvalidTarget("the resource is none of this client")
         return api or None
+
+
+@dataclass(slots=True)
+class _Asserting:
+    """A client whose assertion is being read: the keys it may have signed with, and the one it did."""
+
+    keys: Sequence[Candidate]
+    signed: Candidate | None = None
+
+
+class _PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib has no types
+    """Signing in with a signed assertion, each of which is good once (RFC 7523 sections 2.2 and 3)."""
+
+    CLIENT_AUTH_METHOD = "private_key_jwt"
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(leeway=LEEWAY_SECONDS)
+        self._server = server
+
+    def get_audiences(self) -> list[str]:
+        """This server, as its clients may name it."""
+        return [self._server.issuer, f"{self._server.issuer}{TOKEN_PATH}"]
+
+    def resolve_client_public_key(self, client: _Asserting) -> _Asserting:
+        """The client's keys, of which the signature tells the one."""
+        return client
+
+    def process_assertion_claims(self, assertion: str, client: _Asserting) -> None:
+        """Find the key that signed it, and hold its claims to the standard."""
+        for candidate in client.keys:
+            key = registered_key(candidate.digest)
+            try:
+                claims = jwt.decode(assertion, key, registry=Algorithms(algorithms=algorithms_of(key))).claims
+            except JoseError:
+                continue
+            self.verify_claims(claims)
+            client.signed = candidate
+            return
+
+    def validate_jti(self, claims: Claims, jti: object) -> bool:
+        """Whether it is the first time. One that is good for longer than that is remembered is refused."""
+        expires = claims["exp"]
+        if not isinstance(jti, str) or not expires - now().timestamp() <= ASSERTION_SECONDS_MAX + LEEWAY_SECONDS:
+            return False
+        digest = sha256(f"{claims['sub']}\n{jti}".encode(errors="surrogatepass")).hexdigest()
+        return is_new_assertion(self._server.services.store, digest, expires + LEEWAY_SECONDS)
+
+    def authenticate_client(self, client: _Asserting) -> _Asserting:
+        """Whether it may be used is decided where a secret's holder is."""
+        return client
 
 
 def _refused(code: Code) -> NoReturn:

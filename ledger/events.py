@@ -37,7 +37,9 @@ class StoredSecret:
 
     `algorithm` is `hmac-sha256` (a generated secret), `hmac-sha256/sha256` (an imported SHA-256 digest, digested again)
     or `argon2id` (a chosen password, whose hash is sealed in the event's `password_hash`). `digest` is lower-case hex,
-    `key_id` names the digest key, `hint` is the secret's last four characters (empty for chosen passwords).
+    `key_id` names the digest key, `hint` is the secret's last four characters (empty for chosen passwords). Of a client
+    that keeps its secret to itself and registered a public key, `algorithm` is `public-jwk`, `digest` the key as a JSON
+    Web Key (RFC 7517), and `hint` ends its thumbprint (RFC 7638).
     """
 
     version: int

@@ -3,8 +3,6 @@
 Each is kept until it would have expired, when it is refused for that (`ledger/store/housekeeping.py`).
 """
 
-from datetime import datetime
-
 from ledger.store.datastore import LedgerDatastore
 
 
@@ -16,11 +14,12 @@ def revoke_token(store: LedgerDatastore, jti: str, expires: float) -> None:
     )
 
 
-def is_new_assertion(store: LedgerDatastore, digest: str, expires_at: datetime) -> bool:
-    """Whether nobody presented it before; of two at once one is the first."""
+def is_new_assertion(store: LedgerDatastore, digest: str, expires: float) -> bool:
+    """Whether nobody presented it before; of two at once one is the first. `expires` is in Unix time."""
     return bool(
         store.rows(
-            "INSERT INTO used_assertion (digest, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING digest",
-            (digest, expires_at),
+            "INSERT INTO used_assertion (digest, expires_at) VALUES (%s, to_timestamp(%s)) "
+            "ON CONFLICT DO NOTHING RETURNING digest",
+            (digest, expires),
         )
     )
