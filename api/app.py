@@ -8,6 +8,7 @@ from flask import Flask, Response
 from api import (
     accounts,
     applications,
+    bulk_revocations,
     catalogues,
     credentials,
     docs,
@@ -35,6 +36,7 @@ BLUEPRINTS = (
     catalogues.blueprint,
     applications.blueprint,
     credentials.blueprint,
+    bulk_revocations.blueprint,
     reports.blueprint,
     history.blueprint,
     operators.blueprint,

@@ -13,7 +13,7 @@ from werkzeug.exceptions import Unauthorized
 
 from api.incoming import services
 from ledger.errors import Forbidden, NotFound
-from ledger.secrets import well_formed
+from ledger.secret_format import well_formed
 from ledger.values import Mode, Role
 from projections.operator_status import Caller, find_caller
 

@@ -104,7 +104,7 @@ def catalogue(organisation_id: UUID, found: Catalogue) -> Document:
         "version": found.version,
         "groups": [asdict(group) for group in found.groups],
         "apis": [asdict(api) for api in found.apis],
-        "retired": found.retired,
+        "retired": {mode.value: retired for mode, retired in found.retired.items()},
     }
 
 

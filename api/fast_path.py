@@ -23,8 +23,9 @@ from api.observability import Noted, note_request
 from api.outgoing import FINISHING_HEADERS
 from api.verifying import Answer, Asked, UnknownToken
 from api.wiring import Services
-from ledger.errors import LedgerError, Unavailable
-from ledger.secrets import SECRET_CHARS_MAX, well_formed
+from ledger.errors import LedgerError, TooManyAttempts, Unavailable
+from ledger.secret_format import well_formed
+from ledger.secrets import SECRET_CHARS_MAX
 from ledger.values import SCOPES_MAX, AnyAddress, Channel, Mode, parse_address
 from ledger.verification import Verdict
 from projections.operator_status import Caller
@@ -81,8 +82,8 @@ class FastPath:
         request_id = safe_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
             gateway, verdict, answer = answer_to(environ, request_id)
-        except Unavailable as error:
-            environ[verifying.FOUND_UNAVAILABLE] = error
+        except (Unavailable, TooManyAttempts) as error:
+            environ[verifying.REFUSED] = error
             return self._application(environ, start_response)
         except (_NotPlainError, UnknownToken, LedgerError):
             return self._application(environ, start_response)

@@ -113,4 +113,4 @@ def effective_scopes(services: Services, credential: Mapping[str, Any]) -> tuple
     found = find_grounds(services.store, organisation_id, application_id)
     catalogue = services.catalogues.version(organisation_id, found.catalogue_version)
     ceiling = None if application_id is None else catalogue.ceiling(found.apis or ())
-    return catalogue.effective(credential["scopes"], ceiling)
+    return catalogue.effective(credential["scopes"], Mode(credential["mode"]), ceiling)

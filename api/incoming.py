@@ -17,7 +17,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from api.wiring import Services
 from ledger.errors import InvalidValue
 from ledger.events import Context
-from ledger.secrets import SECRET_PATTERN
+from ledger.secret_format import SECRET_PATTERN
 from ledger.values import AnyNetwork, Reason, Via, unmapped_address
 
 # What may stand in a log line and a header, and no longer than a trace id with some prefix.

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -42,7 +43,7 @@ from api.incoming import request_id
 from api.wiring import Services
 from ledger.commands import Command
 from ledger.errors import LedgerError, StoreUnavailable
-from ledger.secrets import SECRET_PATTERN
+from ledger.secret_format import SECRET_PATTERN
 from ledger.service import Idempotency, Ledger, Receipt
 from ledger.settings import Settings
 from ledger.store.recorder import BatchStatistics
@@ -131,10 +132,14 @@ COMMANDS = Counter(
     "keyledger_commands", "Commands by type and outcome: recorded, or the code of the refusal.", ["command", "outcome"]
 )
 VERIFICATIONS = Counter("keyledger_verifications", "Verifications by their code.", ["code"])
+verifications_like = lru_cache(maxsize=20)(VERIFICATIONS.labels)  # as many as there are codes
 REQUESTS = Counter("keyledger_http_requests", "HTTP requests.", ["method", "operation", "status"])
+# Finding a series by its labels takes longer than counting in it. As many as there are operations with their statuses.
+_requests_like = lru_cache(maxsize=2_000)(REQUESTS.labels)
 # From a verification that reads memory to a commit that waits for a failover.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 DURATION = Histogram("keyledger_http_request_seconds", "Time to answer.", ["operation"], buckets=_SECONDS)
+_duration_of = lru_cache(maxsize=500)(DURATION.labels)
 BATCH_COMMANDS = Histogram(
     "keyledger_commit_commands", "Commands that one commit carried.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1000)
 )
@@ -308,8 +313,8 @@ class Noted(NamedTuple):
 
 def note_request(noted: Noted, seconds: float, operator_id: UUID | None, code: str | None) -> None:
     """Log and count a request that was answered, however it came in."""
-    REQUESTS.labels(noted.method, noted.operation, noted.status).inc()
-    DURATION.labels(noted.operation).observe(seconds)
+    _requests_like(noted.method, noted.operation, noted.status).inc()
+    _duration_of(noted.operation).observe(seconds)
     level = logging.DEBUG if noted.path in _QUIET else logging.INFO
     if _requests.isEnabledFor(level):
         described: dict[str, Any] = {

@@ -90,6 +90,7 @@ MEANINGS_OF_PARAMETERS = {
     "organisation_id": "The organisation's id.",
     "account_id": "The account's id.",
     "credential_id": "The credential's id.",
+    "run_id": "The bulk revocation's id.",
     "operator_id": "The operator's id.",
     "application_id": "The application's id: its App ID.",
     "X-Gateway-Token": "The token of an operator with the role `verifier`.",

@@ -14,7 +14,7 @@ from api.wiring import Services
 from ledger.commands import Command, EndOverlap, RemoveOperator, RevokeCredential
 from ledger.errors import NotAllowedNow
 from ledger.events import Context
-from ledger.secrets import OPERATOR_PREFIX, claims_our_format
+from ledger.secret_format import OPERATOR_PREFIX, claims_our_format
 from ledger.values import RevocationReason
 from ledger.verification import Candidate, Question, decide
 from projections.credential_status import find_for_verification

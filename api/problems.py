@@ -29,6 +29,7 @@ STATUS: Mapping[type[errors.LedgerError], int] = {
     errors.NotFound: 404,
     errors.Forbidden: 403,
     errors.NotAllowedNow: 409,
+    errors.TooManyAttempts: 429,
     errors.StaleVersion: 412,
     errors.IdempotencyKeyReused: 422,
     errors.IdempotencyAnswerExpired: 409,
@@ -71,6 +72,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid_length": "A text is too long or too short, or a list has too many or too few entries.",
     "out_of_range": "A number or a duration lies outside its bounds.",
     "forbidden_characters": "A text holds control or invisible characters, which could forge a log line or hide.",
+    "holds_secret": "A text holds a secret of ours, which would stay in the history for good. Have that one revoked.",
     "invalid_email": "This is not the address of a mailbox.",
     "invalid_network": "This is neither an IP address nor a network in CIDR form, or the network has host bits set.",
     "invalid_address": "This is not an IP address.",
@@ -122,12 +124,13 @@ MEANINGS: Mapping[str, str] = {
     "no_overlap": "There is no older secret left to retire.",
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
-    "mode_withdrawn": "A permission that was offered to live or test credentials stays offered to them, as some may "
-    "hold it. Retire it, and offer another.",
     "operator_removed": "The operator was removed. Enrol another one.",
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
     "first.",
+    "selection_changed": "What was confirmed is not what would be revoked now: look at it again, and confirm that.",
+    "too_many_attempts": "Too many secrets that are not good came from this address or for this public id. Retry-After "
+    "says when the next one is looked at.",
     "rebuild_running": "The view is being rebuilt already.",
     "rebuild_failed": "A process that rebuilt a part of the view is gone; the old view is still in place.",
     "last_administrator": "The installation would be left without an administrator.",
@@ -231,6 +234,8 @@ def _of_the_ledger(error: errors.LedgerError) -> Response:
             return problem(status, error.code, str(error), failed)
         case errors.IdempotencyAnswerExpired():
             return problem(status, error.code, str(error), resource_id=str(error.resource_id))
+        case errors.TooManyAttempts():
+            return problem(status, error.code, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
         case errors.Unavailable():
             logger.warning("unavailable", extra={"code": error.code, "detail": str(error)})
             headers = {"Retry-After": str(error.retry_after_seconds)}

@@ -39,6 +39,13 @@ class RateLimiter:
                 self._buckets.popitem(last=False)  # asked for longest ago, so the fullest there is
         return 0.0 if taken else (1 - left) / self._per_second
 
+    def wait(self, key: str) -> float:
+        """Take none: 0.0 where there is one, and otherwise the seconds until there is."""
+        with self._lock:
+            left, then = self._buckets.get(key, (self._capacity, 0.0))
+            left += (self._clock() - then) * self._per_second
+        return max(0.0, (1 - left) / self._per_second)
+
     def __len__(self) -> int:
         """How many buckets are remembered."""
         return len(self._buckets)

@@ -14,6 +14,7 @@ from api.possession import REASON, end_presented
 from api.rate_limits import AddressLimiter
 from api.schemas.revocations import PRESENTING, PresentedIn, PresentedOut
 from ledger.errors import InvalidValue
+from ledger.secret_format import without_secrets
 from ledger.settings import Settings
 
 HOLDER = "holder"  # how events name somebody of whom nothing is known but that they held the secret
@@ -50,7 +51,8 @@ def revoke_presented(body: dict[str, Any]) -> Response:
     secret was presented is revoked. The answer is the same for secrets that opened nothing. Sending it again does no
     harm. Passwords that people chose are not revoked this way.
     """
-    why = context(body.get("reason") or REASON, actor=HOLDER)
+    # Whoever found a secret may well quote it, or another one: that keeps nobody from ending it, and is not kept.
+    why = context(without_secrets(body.get("reason") or REASON), actor=HOLDER)
     secrets = _presented(body)
     for secret in secrets:
         end_presented(services(), why, secret, body.get("public_id"))

@@ -6,7 +6,7 @@ from flask_smorest import Blueprint
 from api import outgoing
 from api.docs import CACHED
 from api.schemas.revocations import SECRETS_MAX, SecretPatternOut
-from ledger.secrets import ALPHABET, CHECKSUM_CHARS, RANDOM_CHARS, SECRET_PATTERN, SECRET_PREFIX
+from ledger.secret_format import ALPHABET, CHECKSUM_CHARS, RANDOM_CHARS, SECRET_PATTERN, SECRET_PREFIX
 
 PATTERN = {
     "pattern": SECRET_PATTERN,

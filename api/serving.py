@@ -35,7 +35,8 @@ from api.wsgi import build
 from ledger.commands import EnrolOperator
 from ledger.errors import NameAlreadyClaimed
 from ledger.events import Context
-from ledger.secrets import HINT_CHARS, IssuedSecret, well_formed
+from ledger.secret_format import well_formed
+from ledger.secrets import HINT_CHARS, IssuedSecret
 from ledger.service import Ledger
 from ledger.settings import PREFIX, Settings, SettingsError
 from ledger.store.embedded import EmbeddedPostgres

@@ -13,8 +13,9 @@ from flask_smorest import Blueprint
 from api import verifying
 from api.auth import bearer_token, token_digests, unauthorised
 from api.incoming import StrictParser, client_address, now, request_id, services
-from api.schemas.verification import VerifyIn, VerifyOut
+from api.schemas.verification import VerifyBatchIn, VerifyBatchOut, VerifyIn, VerifyOut
 from api.verifying import Answer, Asked, UnknownToken
+from ledger.errors import InvalidValue, TooManyAttempts
 from ledger.values import AnyAddress, Channel, Mode, parse_address
 from ledger.verification import Verdict
 
@@ -23,21 +24,32 @@ blueprint.ARGUMENTS_PARSER = StrictParser()
 
 
 @blueprint.route("/verify", methods=["POST"])
-@blueprint.doc(operationId="verify")
+@blueprint.doc(operationId="verify", responses={"429": {"$ref": "#/components/responses/TOO_MANY_REQUESTS"}})
 @blueprint.arguments(VerifyIn())
 @blueprint.response(200, VerifyOut)
 def verify(body: dict[str, Any]) -> Response:
     """Verify a presented secret. Answers 200 with `valid` and a `code`, whatever the verdict."""
-    asked = Asked(
-        body["secret"],
-        public_id=body.get("public_id"),
-        client_address=parse_address(body["client_ip"]) if body.get("client_ip") else None,
-        mode=Mode(body["mode"]) if body.get("mode") else None,
-        channel=Channel(body["channel"]) if body.get("channel") else None,
-        scopes=body["scopes"],
-        api=body.get("api"),
-    )
-    return _response(verifying.told(_settled(bearer_token(), asked), request_id()))
+    return _response(verifying.told(_settled(bearer_token(), _asked(body)), request_id()))
+
+
+@blueprint.route("/verify/batch", methods=["POST"])
+@blueprint.doc(operationId="verifyBatch", responses={"429": {"$ref": "#/components/responses/TOO_MANY_REQUESTS"}})
+@blueprint.arguments(VerifyBatchIn())
+@blueprint.response(200, VerifyBatchOut)
+def verify_batch(body: dict[str, Any]) -> Response:
+    """Verify up to a hundred presented secrets.
+
+    The verdicts come in the order of the questions. Passwords that people chose are asked about one at a time, as each
+    takes a check that is slow on purpose. Where one question is refused (a wrong field, too many failed attempts), none
+    is answered.
+    """
+    token = bearer_token()
+    token_digests(token)
+    asked = [_asked(question, f"questions.{number}.") for number, question in enumerate(body["questions"])]
+    for number, one in enumerate(asked):
+        if verifying.takes_a_password_check(one):
+            raise InvalidValue(f"questions.{number}.secret", "is a chosen password: ask about those one at a time")
+    return _response(verifying.told_all([_settled(token, one) for one in asked], request_id()))
 
 
 @blueprint.route("/authorize", methods=["GET"])
@@ -80,13 +92,30 @@ def authorize() -> Response:
     if "client_address" not in required:
         required = {**required, "client_address": _client_address()}
     asked = Asked(secret, public_id, **required)
-    return _response(verifying.directed(_settled(token, asked), request_id()))
+    try:
+        verdict = _settled(token, asked)
+    except TooManyAttempts as error:  # nginx takes no 429 from a subrequest
+        return _response(verifying.challenged(str(error), request_id(), error.code.upper()))
+    return _response(verifying.directed(verdict, request_id()))
+
+
+def _asked(body: Mapping[str, Any], prefix: str = "") -> Asked:
+    """A question in the domain's values; `prefix` leads to it in the body."""
+    return Asked(
+        body["secret"],
+        public_id=body.get("public_id"),
+        client_address=parse_address(body["client_ip"], f"{prefix}client_ip") if body.get("client_ip") else None,
+        mode=Mode(body["mode"]) if body.get("mode") else None,
+        channel=Channel(body["channel"]) if body.get("channel") else None,
+        scopes=body["scopes"],
+        api=body.get("api"),
+    )
 
 
 def _settled(token: str, asked: Asked) -> Verdict:
     """The verdict, and the request's caller and code for the log; 401 where the gateway's token is not good."""
-    if unavailable := request.environ.get(verifying.FOUND_UNAVAILABLE):
-        raise unavailable
+    if refused := request.environ.get(verifying.REFUSED):
+        raise refused
     try:
         gateway, verdict = verifying.settle(services(), token_digests(token), asked, now())
     except UnknownToken:

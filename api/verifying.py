@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from api.auth import VERIFIES
-from api.observability import VERIFICATIONS
+from api.observability import verifications_like
 from api.outgoing import to_json
 from api.problems import problem_document
 from api.wiring import Services
 from ledger.errors import Forbidden, InvalidValue
-from ledger.secrets import claims_our_format, malformed
+from ledger.secret_format import SECRET_PREFIX, claims_our_format
+from ledger.secrets import malformed
 from ledger.values import AnyAddress, Channel, Kind, Mode, one_of, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
@@ -28,8 +29,8 @@ from projections.operator_status import Caller
 _CHALLENGES = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
 
 
-FOUND_UNAVAILABLE = "keyledger.unavailable"
-"""Where the fast path leaves in a request's environment that PostgreSQL did not answer, so that nobody waits twice."""
+REFUSED = "keyledger.refused"
+"""Where the fast path leaves in a request's environment why it was refused: asking again would only take longer."""
 
 
 class UnknownToken(Exception):
@@ -60,9 +61,38 @@ class Asked:
 def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: datetime) -> tuple[Caller, Verdict]:
     """Who asks and what they ask about, read in one round trip, and the decision; counted, and the use noted.
 
-    Raises `UnknownToken`, `Forbidden` for an operator who is no gateway, and what `decide` raises.
+    Raises `UnknownToken`, `Forbidden` for an operator who is no gateway, `TooManyAttempts`, and what `decide` raises.
     """
-    question = Question(
+    question = _question(services, asked, at)
+    look_up = services.cache.find if services.cache else partial(find_for_verification, services.store)
+    gateway, candidates = look_up(token_digests, question.digests, login_of(question))
+    if gateway is None:
+        raise UnknownToken
+    if not VERIFIES & gateway.roles:
+        raise Forbidden("this takes the role verifier")
+    if services.attempts is not None:
+        services.attempts.admit(asked.client_address, asked.public_id)
+    if lacks_public_id(asked.secret, asked.public_id):
+        verdict = Verdict(Code.MALFORMED)
+    else:
+        if gateway.organisation_id is not None:
+            question = replace(question, organisation_id=gateway.organisation_id)
+        verdict = decide(question, candidates)
+    verifications_like(verdict.code).inc()
+    if services.attempts is not None:
+        services.attempts.note(asked.client_address, asked.public_id, verdict.code)
+    if verdict.valid and verdict.candidate is not None and services.usage is not None:
+        services.usage.note(verdict.candidate.credential_id, verdict.candidate.secret_version, at)
+    return gateway, verdict
+
+
+def takes_a_password_check(asked: Asked) -> bool:
+    """Whether the secret may be a password that somebody chose, which takes some twenty milliseconds to check."""
+    return asked.public_id is not None and asked.channel is not None and not claims_our_format(asked.secret)
+
+
+def _question(services: Services, asked: Asked, at: datetime) -> Question:
+    return Question(
         secret=asked.secret,
         digests=() if malformed(asked.secret) else services.keyring.digests.candidates(asked.secret),
         at=at,
@@ -73,27 +103,14 @@ def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: d
         scopes=asked.scopes,
         api=asked.api,
     )
-    look_up = services.cache.find if services.cache else partial(find_for_verification, services.store)
-    gateway, candidates = look_up(token_digests, question.digests, login_of(question))
-    if gateway is None:
-        raise UnknownToken
-    if not VERIFIES & gateway.roles:
-        raise Forbidden("this takes the role verifier")
-    if lacks_public_id(asked.secret, asked.public_id):
-        verdict = Verdict(Code.MALFORMED)
-    else:
-        if gateway.organisation_id is not None:
-            question = replace(question, organisation_id=gateway.organisation_id)
-        verdict = decide(question, candidates)
-    VERIFICATIONS.labels(verdict.code).inc()
-    if verdict.valid and verdict.candidate is not None and services.usage is not None:
-        services.usage.note(verdict.candidate.credential_id, verdict.candidate.secret_version, at)
-    return gateway, verdict
+
+
+_OF_API_KEYS = f"{SECRET_PREFIX}{Kind.API_KEY}_"
 
 
 def lacks_public_id(secret: str, public_id: str | None) -> bool:
     """A secret of our format says its kind: all but API keys go with a public identifier."""
-    return public_id is None and claims_our_format(secret) and not secret.startswith(f"kl_{Kind.API_KEY}_")
+    return public_id is None and claims_our_format(secret) and not secret.startswith(_OF_API_KEYS)
 
 
 # --- POST /v1/verify -------------------------------------------------------------------------------------------------
@@ -101,8 +118,19 @@ def lacks_public_id(secret: str, public_id: str | None) -> bool:
 
 def told(verdict: Verdict, request_id: str) -> Answer:
     """The verdict in full."""
+    return Answer(200, {"Content-Type": "application/json"}, to_json(described(verdict, request_id)))
+
+
+def told_all(verdicts: Iterable[Verdict], request_id: str) -> Answer:
+    """Several verdicts, in the order of the questions."""
+    body = {"verdicts": [described(verdict, request_id) for verdict in verdicts]}
+    return Answer(200, {"Content-Type": "application/json"}, to_json(body))
+
+
+def described(verdict: Verdict, request_id: str) -> dict[str, Any]:
+    """A verdict as it reads."""
     c = verdict.candidate
-    body: dict[str, Any] = {
+    return {
         "valid": verdict.valid,
         "code": verdict.code,
         "credential_id": c and c.credential_id,
@@ -117,7 +145,6 @@ def told(verdict: Verdict, request_id: str) -> Answer:
         "expires_at": c and c.expires_at,
         "request_id": request_id,
     }
-    return Answer(200, {"Content-Type": "application/json"}, to_json(body))
 
 
 # --- GET /v1/authorize -----------------------------------------------------------------------------------------------
@@ -185,9 +212,9 @@ def presented(key: str | None, authorization: str | None) -> tuple[str, str | No
     return None
 
 
-def challenged(detail: str, request_id: str, code: Code | None = None) -> Answer:
+def challenged(detail: str, request_id: str, code: str | None = None) -> Answer:
     """A 401 that says what may be presented."""
-    headers = {"WWW-Authenticate": _CHALLENGES} | ({"X-Code": str(code)} if code else {})
+    headers = {"WWW-Authenticate": _CHALLENGES} | ({"X-Code": code} if code else {})
     return _refused(401, "unauthorised", detail, request_id, headers)
 
 

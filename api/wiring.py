@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from api.attempts import FailedAttempts
 from ledger.account import Account
 from ledger.application import Application
 from ledger.bulk_revocation import BulkRevocation
@@ -47,8 +48,8 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API, the console and the command line work with. `usage` and `cache` are there where verifications are
-    answered.
+    """What the API, the console and the command line work with. `usage`, `cache` and `attempts` are there where
+    verifications are answered.
     """
 
     settings: Settings
@@ -57,6 +58,7 @@ class Services:
     catalogues: Catalogues
     usage: UsageRecorder | None = None
     cache: VerificationCache | None = None
+    attempts: FailedAttempts | None = None
 
     @property
     def store(self) -> LedgerDatastore:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.app import create_app
+from api.attempts import FailedAttempts
 from api.observability import ObservedLedger, configure_logging, log_uncaught, observe_batch, observing
 from api.wiring import INLINE_ROWS, Services, open_services
 from ledger.errors import StoreUnavailable
@@ -46,7 +47,15 @@ def build(settings: Settings | None = None) -> Any:
     stack.callback(usage.stop)
     cache = _cache(stack, services)
     stack.enter_context(observing(services, usage, cache))
-    return create_app(replace(services, ledger=ObservedLedger(services.log, INLINE_ROWS), usage=usage, cache=cache))
+    return create_app(
+        replace(
+            services,
+            ledger=ObservedLedger(services.log, INLINE_ROWS),
+            usage=usage,
+            cache=cache,
+            attempts=FailedAttempts(settings),
+        )
+    )
 
 
 def _cache(stack: ExitStack, services: Services) -> VerificationCache | None:

@@ -28,6 +28,7 @@ def _report(found: Mapping[str, Any]) -> str:
         ("create over HTTP", "the library behind the same server", serving["ratios"]["create/vanilla"], 3.0),
         ("create over HTTP", "Flask's hello", serving["ratios"]["create/hello"], None),
         ("verify, read from PostgreSQL", "Flask's hello", serving["ratios"]["verify/hello"], 0.4),
+        ("verify, from memory", "Flask's hello", serving["ratios"]["cached_verify/hello"], 1.0),
         ("replay, decoded, in order", "binary COPY, undecoded", replaying["ratios"]["replay/copy"], 0.4),
         (
             "replay, decoded, in order",

@@ -29,6 +29,7 @@ from benchmarks.given import administrator, organisation, some_keys, verifier
 from ledger.settings import Settings
 
 CONNECTIONS = 32
+WARMING_SECONDS = 10.0
 WORKERS = 1
 THREADS = Settings().threads
 PORTS = iter(range(18_200, 18_300))
@@ -56,19 +57,27 @@ def measure(
     with TemporaryDirectory(prefix="keyledger-bench-") as scratch, ExitStack() as stack:
         directory = Path(scratch)
         hello = stack.enter_context(_served("benchmarks.peers.hello:app", {}))
-        ours = stack.enter_context(_served("api.wsgi:build", _environment(conninfo, settings), factory=True))
+        environment = _environment(conninfo, settings)
+        # One that keeps every key in memory, as a worker does that has seen them all, and one that keeps none.
+        cached = stack.enter_context(
+            _served("api.wsgi:build", {**environment, "KEYLEDGER_VERIFICATION_CACHE_MAX": str(keys)}, factory=True)
+        )
+        ours = stack.enter_context(
+            _served("api.wsgi:build", {**environment, "KEYLEDGER_VERIFICATION_CACHE_MAX": "0"}, factory=True)
+        )
         vanilla = stack.enter_context(
             _served("benchmarks.peers.vanilla:build", _vanilla_environment(conninfo), factory=True)
         )
         targets = [
             Target("hello", hello, _script(directory / "hello.lua", "GET", "/", {}, None)),
             Target("verify", ours, _verify_script(directory, gateway, secrets)),
+            Target("cached_verify", cached, _verify_script(directory, gateway, secrets)),
             Target("create", ours, _create_script(directory, admin, str(tenant))),
             Target("vanilla_create", vanilla, _vanilla_script(directory)),
         ]
         turns: dict[str, list[dict[str, float]]] = {target.name: [] for target in targets}
         for target in targets:
-            _load(target, 1.0)  # connections, caches, pages
+            _load(target, WARMING_SECONDS)  # connections, caches, pages
         for _ in range(rounds):
             for target in targets:
                 turns[target.name].append(_load(target, seconds))
@@ -87,6 +96,7 @@ def measure(
         "medians": medians,
         "ratios": {
             "verify/hello": per_second["verify"] / per_second["hello"],
+            "cached_verify/hello": per_second["cached_verify"] / per_second["hello"],
             "create/hello": per_second["create"] / per_second["hello"],
             "create/vanilla": per_second["create"] / per_second["vanilla_create"],
         },

@@ -5,8 +5,10 @@ of them. It advances through these ids in their order, and each step is recorded
 tells of, so that a run which was cut off goes on where it was and its counts are always true.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,11 +22,72 @@ from ledger.events import (
     Event,
     Recorded,
 )
-from ledger.values import RevocationReason
+from ledger.values import Channel, EmailAddress, Environment, Kind, Mode, RevocationReason
 
 # The ids travel in one event, 400 kB of it at most. Whoever has more to revoke says so in several runs, and so reads
 # several lists before it happens.
 CREDENTIALS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """By what credentials are chosen: all that is given must hold. `label` is a name and the value it must have.
+
+    Raises `InvalidValue` where nothing is given: nobody means every credential there is.
+    """
+
+    contact_email: EmailAddress | None = None
+    account_id: UUID | None = None
+    application_id: UUID | None = None
+    label: tuple[str, str] | None = None
+    ids: tuple[UUID, ...] | None = None
+    public_ids: tuple[str, ...] | None = None
+    kind: Kind | None = None
+    mode: Mode | None = None
+    environment: Environment | None = None
+    channel: Channel | None = None
+    created_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not self._given():
+            raise InvalidValue("filter", "must say by what the credentials are chosen", "missing_field")
+
+    def _given(self) -> dict[str, object]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value not in (None, ())}
+
+    def described(self) -> dict[str, str]:
+        """What the run's history says of it. Not the email, which is personal and stands beside it; of named ones their
+        number, as the run holds the ids of all that it covers.
+        """
+        given = self._given()
+        given.pop("contact_email", None)
+        if self.label is not None:
+            given["label"] = "=".join(self.label)
+        return {name: _described(value) for name, value in given.items()}
+
+    def digest(self, organisation_id: UUID, revocation_reason: RevocationReason, credential_ids: Sequence[UUID]) -> str:
+        """What a dry run shows and its confirmation repeats: the SHA-256 of all that is agreed to, in hexadecimal.
+
+        `credential_ids` are those that the selection covers, in order.
+        """
+        agreed = {
+            "organisation_id": str(organisation_id),
+            "filter": {**self.described(), "contact_email": self.contact_email},
+            "revocation_reason": revocation_reason,
+            "credential_ids": list(map(str, credential_ids)),
+        }
+        canonical = json.dumps(agreed, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _described(value: object) -> str:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case tuple():
+            return f"{len(value)} named"
+    return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +147,21 @@ def evolve(state: BulkRevocation | None, recorded: Recorded) -> BulkRevocation:
     raise TypeError(f"a bulk revocation has no branch for {type(event).__name__}")
 
 
+def refuse_too_many(credential_ids: Sequence[UUID]) -> None:
+    """Refuse more credentials than one run takes."""
+    if len(credential_ids) > CREDENTIALS_MAX:
+        raise InvalidValue(
+            "filter", f"covers more than {CREDENTIALS_MAX} credentials: narrow it", "selection_too_large"
+        )
+
+
 def start_bulk_revocation(state: BulkRevocation | None, command: StartBulkRevocation) -> list[Event]:
     """A new run over the credentials that were confirmed."""
     if state is not None:
         raise AlreadyExists("a bulk revocation with this id exists")
     if not command.credential_ids:
         raise NothingChanged("no open credential is covered")
-    if len(command.credential_ids) > CREDENTIALS_MAX:
-        raise InvalidValue(
-            "filter", f"covers more than {CREDENTIALS_MAX} credentials: narrow it", "selection_too_large"
-        )
+    refuse_too_many(command.credential_ids)
     return [
         BulkRevocationStarted(
             command.context,

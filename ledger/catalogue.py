@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from ledger.commands import RetirePermissions, SetCatalogue
-from ledger.errors import InvalidValue, ModeWithdrawn, NothingChanged
+from ledger.errors import InvalidValue, NothingChanged
 from ledger.events import CatalogueChanged, Event, Recorded
 from ledger.permissions import Api, Entity, Group, Permission, modes_of, named, refuse_excluded, still_granted, without
 from ledger.values import AccessLevel, Action, Mode, Scope, scopes
@@ -38,12 +38,14 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """One version of what can be granted. `retired` are the scopes that were once offered and no longer are."""
+    """One version of what can be granted. `retired` are, for each mode, the scopes that were once offered to it and no
+    longer are.
+    """
 
     version: int
     groups: tuple[Group, ...]
     apis: tuple[Api, ...] = ()
-    retired: tuple[str, ...] = ()
+    retired: Mapping[Mode, tuple[Scope, ...]] = field(default_factory=lambda: dict.fromkeys(Mode, ()))
     # Expanded once: every creation asks for them, and every credential that is shown.
     modes: Mapping[Scope, tuple[Mode, ...]] = field(init=False, repr=False, compare=False)
     _presets: Mapping[Mode, "_Expanded"] = field(init=False, repr=False, compare=False)
@@ -64,9 +66,9 @@ class Catalogue:
         connected = set(apis)
         return frozenset(scope for api in self.apis if api.name in connected for scope in api.scopes)
 
-    def effective(self, held: Iterable[str], ceiling: frozenset[str] | None = None) -> tuple[str, ...]:
+    def effective(self, held: Iterable[str], mode: Mode, ceiling: frozenset[str] | None = None) -> tuple[str, ...]:
         """What a credential's scopes still grant: those that were not retired since and lie within the ceiling."""
-        return still_granted(held, frozenset(self.retired), ceiling)
+        return still_granted(held, frozenset(self.retired[mode]), ceiling)
 
     def choose(
         self,
@@ -125,9 +127,12 @@ class Catalogue:
             raise InvalidValue("application_id", reason, "beyond_ceiling")
         return within
 
+    def _was_offered(self, scope: Scope) -> bool:
+        return any(scope in retired for retired in self.retired.values())
+
     def _refuse_ungrantable(self, wanted: Iterable[Scope], mode: Mode) -> None:
         refuse_excluded(wanted, "scopes")
-        if retired := [scope for scope in wanted if scope in self.retired]:
+        if retired := [scope for scope in wanted if scope not in self.modes and self._was_offered(scope)]:
             raise InvalidValue("scopes", f"the catalogue retired {named(retired)}", "retired_scope")
         if unknown := [scope for scope in wanted if scope not in self.modes]:
             raise InvalidValue("scopes", f"the catalogue does not hold {named(unknown)}", "unknown_scope")
@@ -197,7 +202,7 @@ DEFAULT_CATALOGUE = Catalogue(
 class OrganisationCatalogue:
     """An organisation's catalogue as its events left it.
 
-    `offered` are all scopes that were ever offered, each to the modes that it was offered to last.
+    `offered` are all scopes that were ever offered, each with the modes that it was ever offered to.
     """
 
     id: UUID
@@ -212,11 +217,18 @@ def evolve(state: OrganisationCatalogue | None, recorded: Recorded) -> Organisat
     event, version = recorded.event, recorded.aggregate_version
     if not isinstance(event, CatalogueChanged):
         raise TypeError(f"a catalogue has no branch for {type(event).__name__}")
-    offers = modes_of(event.groups)
-    offered = {**_offered(state), **offers}
-    catalogue = Catalogue(
-        FIRST_VERSION + version, event.groups, event.apis, tuple(sorted(offered.keys() - offers.keys()))
-    )
+    offers, before = modes_of(event.groups), _offered(state)
+    offered = {
+        scope: tuple(mode for mode in Mode if mode in (*offers.get(scope, ()), *before.get(scope, ())))
+        for scope in {**before, **offers}
+    }
+    retired = {
+        mode: tuple(
+            sorted(scope for scope, modes in offered.items() if mode in modes and mode not in offers.get(scope, ()))
+        )
+        for mode in Mode
+    }
+    catalogue = Catalogue(FIRST_VERSION + version, event.groups, event.apis, retired)
     return OrganisationCatalogue(recorded.aggregate_id, event.organisation_id, catalogue, offered, version)
 
 
@@ -225,16 +237,6 @@ def set_catalogue(state: OrganisationCatalogue | None, command: SetCatalogue) ->
     current = _current(state)
     if (command.groups, command.apis) == (current.groups, current.apis):
         raise NothingChanged("the catalogue reads so already")
-    # What live or test credentials may hold stays offered to them while it is offered at all: they would otherwise keep
-    # it in a mode that it is no longer for, which no verification looks at.
-    offered = _offered(state)
-    withdrawn = [
-        scope for scope, modes in modes_of(command.groups).items() if not set(offered.get(scope, ())) <= set(modes)
-    ]
-    if withdrawn:
-        raise ModeWithdrawn(
-            f"credentials of a mode that is left out may hold {named(withdrawn)}: retire it and offer another"
-        )
     return [CatalogueChanged(command.context, command.organisation_id, command.groups, command.apis)]
 
 

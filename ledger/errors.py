@@ -8,14 +8,15 @@
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
-    │   ├── ModeWithdrawn
     │   ├── OperatorRemoved, LastAdministrator
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
+    │   ├── SelectionChanged
     │   ├── RebuildRunning
     │   └── AlreadyExists
+    ├── TooManyAttempts                whoever asks failed too often
     ├── StaleVersion                   the state moved on from the version the caller expected
     ├── IdempotencyKeyReused           the same key with another request
     ├── IdempotencyAnswerExpired       the request was carried out; its answer is no longer kept
@@ -137,12 +138,6 @@ class NothingChanged(NotAllowedNow):
     code = "nothing_changed"
 
 
-class ModeWithdrawn(NotAllowedNow):
-    """A permission that live or test credentials may hold would no longer be for them."""
-
-    code = "mode_withdrawn"
-
-
 class OperatorRemoved(NotAllowedNow):
     """The operator was removed; enrol another."""
 
@@ -169,7 +164,7 @@ class ChannelKeyExists(NotAllowedNow):
     def __init__(self, channel: str, live: int, keys_max: int) -> None:
         keys = "key" if live == 1 else "keys"
         super().__init__(
-            f"the account has {live} live {keys} on the channel {channel}, where it may have {keys_max}: "
+            f"the account has {live} good {keys} on the channel {channel}, where it may have {keys_max}: "
             "rotate one, or revoke it first"
         )
         self.channel = channel
@@ -202,6 +197,12 @@ class LoginAlreadyClaimed(NameAlreadyClaimed):
     code = "login_already_claimed"
 
 
+class SelectionChanged(NotAllowedNow):
+    """What was confirmed is not what would be revoked now."""
+
+    code = "selection_changed"
+
+
 class RebuildRunning(NotAllowedNow):
     """The view is being rebuilt already, here or in another process."""
 
@@ -212,6 +213,16 @@ class AlreadyExists(NotAllowedNow):
     """A thing with this id exists."""
 
     code = "already_exists"
+
+
+class TooManyAttempts(LedgerError):
+    """Whoever asks presented what is not good too often, and is not listened to for `retry_after_seconds`."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StaleVersion(LedgerError):

@@ -28,8 +28,11 @@ APIS_MAX = 200  # an application's APIs are read with every verification of its 
 API_SCOPES_MAX = 2_000  # of all APIs together, for the same reason: some fifty kilobytes
 
 # What credentials never govern: signing in to the scan app, configuring events, entrance plans and permissions that
-# are internal to operations. Each word stands for itself and for whatever begins with it.
-_EXCLUDED = re.compile(r"(?:scan_apps?|event_configurations?|entrance_plans?|internal)(?:[._].*)?")
+# are internal to operations; by these words wherever they stand in an entity's name, however they are joined. Who names
+# such a thing by another word is not found out: a list of words keeps a mistake out, and no intent.
+_EXCLUDED = re.compile(
+    r"(?:.*[._])?(?:scan[._]?apps?|event[._]?config(?:uration)?s?|entrance[._]?plans?|internals?)(?:[._].*)?"
+)
 
 
 @dataclass(frozen=True, slots=True)

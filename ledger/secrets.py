@@ -1,16 +1,10 @@
-"""Secrets: generating, formatting, checksumming, digesting and comparing them. Nothing here stores or logs one.
-
-A generated secret reads `kl_<kind>_<mode>_` + 30 base62 characters (178 bits) + 6 base62 characters of the CRC-32 of
-those thirty, the scheme of GitHub's tokens. One regular expression (`SECRET_PATTERN`) finds them in code and logs, and
-a mistyped one is refused before any look-up.
-"""
+"""Secrets: generating, digesting and comparing them. Nothing here stores or logs one."""
 
 import hashlib
 import hmac
 import re
 import secrets as entropy
 import unicodedata
-import zlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,21 +19,13 @@ from zxcvbn import zxcvbn
 
 from ledger.errors import InvalidValue, QueueFull
 from ledger.events import StoredSecret
+from ledger.secret_format import PAIRS, RANDOM_CHARS, checksum, claims_our_format, well_formed
 from ledger.values import PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Kind, Mode
 
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)  # two digits of base62 at a time
-RANDOM_CHARS = 30
-CHECKSUM_CHARS = 6
 HINT_CHARS = 4
 SECRET_CHARS_MAX = PASSWORD_BYTES_MAX  # what is longer was neither issued nor accepted here
 
 Holder = Kind | Literal["operator"]
-
-SECRET_PATTERN = r"kl_(?:api_key|oauth_client|key_pair|channel_login|operator)_(?:live|test)_[0-9A-Za-z]{36}"  # noqa: S105 - the shape of one
-_SECRET = re.compile(SECRET_PATTERN)
-SECRET_PREFIX = "kl_"  # noqa: S105 - where one begins
-OPERATOR_PREFIX = f"{SECRET_PREFIX}operator_"
 
 HMAC_SHA256 = "hmac-sha256"
 HMAC_OF_SHA256 = "hmac-sha256/sha256"
@@ -69,26 +55,6 @@ def format_secret(holder: Holder, mode: Mode, random: str) -> str:
     return f"kl_{holder}_{mode}_{random}{checksum(random)}"
 
 
-def checksum(random: str) -> str:
-    """CRC-32 of the characters, in base62, left-padded with zeros to six characters."""
-    value, last = divmod(zlib.crc32(random.encode()), len(_PAIRS))
-    first, middle = divmod(value, len(_PAIRS))
-    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
-
-
-def claims_our_format(presented: str) -> bool:
-    """Whether the text sets out to be one of our secrets, well formed or not."""
-    return presented.startswith(SECRET_PREFIX)
-
-
-def well_formed(presented: str) -> bool:
-    """Whether the text has our format and its checksum is right; a wrong one was never issued."""
-    if not _SECRET.fullmatch(presented):
-        return False
-    random = presented[-RANDOM_CHARS - CHECKSUM_CHARS : -CHECKSUM_CHARS]
-    return checksum(random) == presented[-CHECKSUM_CHARS:]
-
-
 def malformed(presented: str) -> bool:
     """Whether nothing of the kind can have been issued or accepted here, so that no look-up is worth its cost."""
     if claims_our_format(presented):
@@ -98,11 +64,11 @@ def malformed(presented: str) -> bool:
 
 def random_text(chars: int) -> str:
     """An even number of characters of the alphabet from the operating system's generator, asked once, as that costs."""
-    number = entropy.randbelow(len(_PAIRS) ** (chars // 2))
+    number = entropy.randbelow(len(PAIRS) ** (chars // 2))
     text = ""
     for _ in range(chars // 2):
-        number, pair = divmod(number, len(_PAIRS))
-        text += _PAIRS[pair]
+        number, pair = divmod(number, len(PAIRS))
+        text += PAIRS[pair]
     return text
 
 
@@ -171,7 +137,10 @@ _NOBODYS_HASH = "$argon2id$v=19$m={},t={},p={}${}${}".format(
 )
 # At most so many hashes at once in a process: each takes 19 MiB and a core for some 20 ms.
 _ARGON2_SLOTS = BoundedSemaphore(4)
-# A queue for a slot longer than this is an attack or an outage; the caller is told to come back.
+# At most so many threads are at one or wait for a slot, three quarters of a worker's by default: whatever passwords are
+# presented, there are threads left for everything else. Who comes then is told to come back.
+_ARGON2_PLACES = BoundedSemaphore(6)
+# A queue for a slot longer than this is an attack or an outage.
 _ARGON2_WAIT_SECONDS = 2.0
 
 
@@ -190,14 +159,28 @@ def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
         raise InvalidValue("secret", "holds control or invisible characters", "forbidden_characters")
     if claims_our_format(password):
         raise InvalidValue("secret", "begins with kl_, which marks generated secrets")
-    # The estimate reads the first 72 characters: its cost grows with the length, and what follows only adds strength.
-    estimate = zxcvbn(_without(password[:72], about), user_inputs=list(about))
-    if estimate["score"] < 3:  # of 4: "safely unguessable, moderate protection from offline guessing"
-        why = estimate["feedback"]["warning"] or "it follows a common pattern"
-        raise InvalidValue("secret", f"is easily guessed: {why.rstrip('.').lower()}", "weak_password")
-    with _argon2_slot():
+    with _argon2_slot():  # the estimate takes as long as the hash
+        # It reads the first 72 characters: its cost grows with the length, and what follows only adds strength.
+        estimate = zxcvbn(_quick_to_estimate(_without(password[:72], about)), user_inputs=list(about))
+        if estimate["score"] < 3:  # of 4: "safely unguessable, moderate protection from offline guessing"
+            why = estimate["feedback"]["warning"] or "it follows a common pattern"
+            raise InvalidValue("secret", f"is easily guessed: {why.rstrip('.').lower()}", "weak_password")
         password_hash = _ARGON2.hash(_as_typed(password))
     return IssuedSecret(password, StoredSecret(1, ARGON2ID, "", ""), password_hash)
+
+
+# Signs that the estimate takes for letters in disguise. It tries all ways to read those that a password holds, which
+# doubles with each: with six it takes a tenth of a second, with twenty it takes four.
+_DISGUISES = "4@8({[<369!1|70$5+%2"
+_DISGUISES_MAX = 6
+_PLAIN_SIGNS = "~#^&*_-=;:,.?/'"
+
+
+def _quick_to_estimate(password: str) -> str:
+    """The password with other signs in the place of disguises beyond the first few: as hard to guess, and no trap."""
+    disguises = list(dict.fromkeys(sign for sign in password if sign in _DISGUISES))[_DISGUISES_MAX:]
+    plain = {sign: _PLAIN_SIGNS[number % len(_PLAIN_SIGNS)] for number, sign in enumerate(disguises)}
+    return password.translate({ord(sign): other for sign, other in plain.items()})
 
 
 def _without(password: str, words: tuple[str, ...]) -> str:
@@ -234,9 +217,14 @@ def _bytes(presented: str) -> bytes:
 
 @contextmanager
 def _argon2_slot() -> Iterator[None]:
-    if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
+    if not _ARGON2_PLACES.acquire(blocking=False):
         raise QueueFull("too many passwords are being checked")
     try:
-        yield
+        if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
+            raise QueueFull("too many passwords are being checked")
+        try:
+            yield
+        finally:
+            _ARGON2_SLOTS.release()
     finally:
-        _ARGON2_SLOTS.release()
+        _ARGON2_PLACES.release()

@@ -103,6 +103,14 @@ class Settings:
     channel_keys_max: ChannelKeys = _setting(  # noqa: RUF009
         ChannelKeys(), f"live keys that an account may have on each channel, 0 to {CHANNEL_KEYS_MAX}"
     )
+    failures_per_address: int = _setting(
+        120,
+        "failed verifications a minute that one client's address may make; each worker counts by itself",
+        (1, 100_000),
+    )
+    failures_per_public_id: int = _setting(
+        20, "failed verifications a minute for one public id or login; each worker counts by itself", (1, 100_000)
+    )
     revocations_per_minute: int = _setting(
         30, "requests of one address to `/v1/revocations`; each worker takes ten times that from all", (1, 10_000)
     )

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import ClassVar, Self, TypeVar
 
 from ledger.errors import InvalidValue
+from ledger.secret_format import holds_secret
 
 NAME_CHARS_MAX = 200  # fits a heading; longer texts belong in the description
 REFERENCE_CHARS_MAX = 100  # a customer number or a key of another system, not a text
@@ -188,6 +189,8 @@ class _Text(str):
             raise InvalidValue(field, f"is longer than {cls.CHARS_MAX} characters", "invalid_length")
         if cls.FORBIDDEN.search(text):
             raise InvalidValue(field, "holds control or invisible characters", "forbidden_characters")
+        if holds_secret(text):
+            raise InvalidValue(field, "holds a secret, which would stay in the history for good", "holds_secret")
         cls.check(text, field)
         return super().__new__(cls, text)
 

@@ -15,8 +15,9 @@ from uuid import UUID
 
 from ledger.errors import InvalidValue
 from ledger.permissions import still_granted
+from ledger.secret_format import claims_our_format
 from ledger.secret_versions import LIVE_MAX
-from ledger.secrets import ARGON2ID, claims_our_format, malformed, password_matches, same_digest
+from ledger.secrets import ARGON2ID, malformed, password_matches, same_digest
 from ledger.values import AnyAddress, AnyNetwork, Channel, Kind, Login, Mode, unmapped_address
 
 

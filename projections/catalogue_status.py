@@ -46,7 +46,7 @@ def rows_of(state: OrganisationCatalogue) -> dict[InlineTable, list[Row]]:
             {
                 "organisation_id": state.organisation_id,
                 "version": catalogue.version,
-                "retired": catalogue.retired,
+                "retired": {mode.value: retired for mode, retired in catalogue.retired.items()},
                 "apis": {api.name: api.scopes for api in catalogue.apis},
             }
         ]

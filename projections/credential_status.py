@@ -177,7 +177,7 @@ _CANDIDATE = (
     "c.channel, c.scopes, c.allowlist, c.expires_at, c.suspended_at, c.revoked_at, s.version AS secret_version, "
     "s.algorithm, s.digest, s.password_hash, s.expires_at AS secret_expires_at, c.changed_at, "
     "a.closed_at IS NOT NULL OR m.closed_at IS NOT NULL OR p.archived_at IS NOT NULL AS ended, "
-    "coalesce(k.retired, '{{}}') AS retired, "
+    "coalesce(k.retired -> c.mode, '[]') AS retired, "
     "CASE WHEN c.application_id IS NOT NULL THEN coalesce((SELECT jsonb_object_agg(api.key, api.value) "
     "FROM jsonb_each(k.apis) api WHERE api.key = ANY(p.apis)), '{{}}') END AS connected"
 )

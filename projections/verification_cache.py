@@ -113,7 +113,7 @@ class VerificationCache:
         if kept is None or not self._young(kept.position, kept.at, now):
             return None
         caller = kept.caller
-        if self._marked((caller.operator_id,), kept.position):
+        if self._marked(caller.operator_id, kept.position):
             return None
         if caller.token_expires_at is not None and caller.token_expires_at <= datetime.now(UTC):
             return None
@@ -127,14 +127,18 @@ class VerificationCache:
             # Whatever is recorded next may be a credential with this very secret.
             return () if kept.position == self._seen else None
         candidates = candidates_of(kept.rows)
-        ids = [id_ for c in candidates for id_ in (c.credential_id, c.organisation_id)]
-        return None if self._marked(ids, kept.position) else candidates
+        for candidate in candidates:
+            if self._marked(candidate.credential_id, kept.position):
+                return None
+            if self._marked(candidate.organisation_id, kept.position):
+                return None
+        return candidates
 
     def _young(self, position: int, at: float, now: float) -> bool:
         return position >= self._forgotten and now - at < self._seconds_max
 
-    def _marked(self, ids: Sequence[UUID], position: int) -> bool:
-        return any(self._marks.get(id_, 0) > position for id_ in ids)
+    def _marked(self, whose: UUID, position: int) -> bool:
+        return self._marks.get(whose, 0) > position
 
     def _keep(
         self, caller_digests: Sequence[str], key: Key, found: FoundForVerification, position: int, now: float

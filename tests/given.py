@@ -18,12 +18,25 @@ from ledger.commands import (
     RegisterApplication,
     RegisterOrganisation,
     SetCatalogue,
+    StartBulkRevocation,
 )
 from ledger.events import Context
 from ledger.permissions import api_names, apis_of, groups_of
 from ledger.secrets import IssuedSecret, new_public_id
 from ledger.service import Receipt
-from ledger.values import AccessLevel, AccountKind, EmailAddress, Kind, Label, Mode, Name, PublicId, Role, Via
+from ledger.values import (
+    AccessLevel,
+    AccountKind,
+    EmailAddress,
+    Kind,
+    Label,
+    Mode,
+    Name,
+    PublicId,
+    RevocationReason,
+    Role,
+    Via,
+)
 
 
 def context(at: datetime | None = None, **more: Any) -> Context:
@@ -153,3 +166,19 @@ def a_credential(services: Services, organisation_id: UUID, **changes: Any) -> t
     """A created credential's receipt and its secret."""
     command, issued = a_create_command(services, organisation_id, **changes)
     return services.ledger.handle(command), issued.plaintext
+
+
+def a_bulk_revocation(services: Services, organisation_id: UUID, *credential_ids: UUID, **changes: Any) -> UUID:
+    """The id of a run over these credentials that was just confirmed."""
+    given: dict[str, Any] = {
+        "context": context(),
+        "run_id": uuid7(),
+        "organisation_id": organisation_id,
+        "contact_email": None,
+        "selection": {"mode": "live"},
+        "revocation_reason": RevocationReason.OWNER_LEFT,
+        "digest": "d",
+        "credential_ids": credential_ids,
+        **changes,
+    }
+    return services.ledger.handle(StartBulkRevocation(**given)).id

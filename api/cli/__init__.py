@@ -20,6 +20,7 @@ from api.cli.leaked import revoke_leaked
 from api.cli.operators import operator
 from api.cli.organisations import organisation
 from api.cli.reporting import report
+from api.cli.revoking import revoke_all
 from api.cli.running import migrate, project, rebuild, serve
 from api.cli.signing_keys import signing_key
 from api.cli.verifying import verify
@@ -68,3 +69,4 @@ for _command in (
 account.add_command(history)
 application.add_command(history)
 credential.add_command(revoke_leaked)
+credential.add_command(revoke_all)

@@ -205,5 +205,6 @@ def _print(found: Catalogue) -> None:
     )
     if found.apis:
         print_table(("api", "title", "scopes"), [(api.name, api.title, api.scopes) for api in found.apis])
-    if found.retired:
-        click.echo(f"Retired: {', '.join(found.retired)}")
+    for mode, retired in found.retired.items():
+        if retired:
+            click.echo(f"Retired for {mode} credentials: {', '.join(retired)}")

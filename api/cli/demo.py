@@ -15,6 +15,7 @@ from api.demo import stories, volume
 from api.demo.stories import Told
 from ledger.errors import NotAllowedNow
 from ledger.issuing import issue_operator
+from ledger.settings import PREFIX, Settings
 from ledger.values import Role
 from projections import ASYNCHRONOUS
 from projections.organisation_status import list_organisations
@@ -54,6 +55,7 @@ def demo(credentials: int | None, seed: int, yes: bool, json: bool) -> None:
     with open_ledger() as session:
         if list_organisations(session.services.store, None, None, 1):
             raise NotAllowedNow("this installation holds an organisation already, and the demo is for a fresh one")
+        _refuse_other_limits(session.services.settings)
         if not yes:
             click.confirm("What is recorded cannot be taken back. Fill this installation?", abort=True, err=True)
         now = datetime.now(UTC)
@@ -70,6 +72,13 @@ def demo(credentials: int | None, seed: int, yes: bool, json: bool) -> None:
         print_json({"organisations": _documents(made, told), "verifier_token": token})
     else:
         _print(made, told, token)
+
+
+def _refuse_other_limits(settings: Settings) -> None:
+    """The stories were written for the limits that an installation begins with."""
+    for name in ("channel_keys_max", "channel_defaults_before", "default_channels"):
+        if getattr(settings, name) != getattr(Settings(), name):
+            raise NotAllowedNow(f"the demo needs {PREFIX}{name.upper()} as it is by default: leave it out")
 
 
 def _fill(session: Session, count: int, now: datetime, seed: int, progress: Progress) -> _Made:

@@ -11,7 +11,8 @@ from api.cli.exits import Exit
 from api.cli.output import print_json, print_table, tell
 from api.cli.session import open_ledger
 from api.possession import Ended, Outcome, end_presented
-from ledger.secrets import HINT_CHARS, SECRET_PATTERN, well_formed
+from ledger.secret_format import SECRET_PATTERN, well_formed
+from ledger.secrets import HINT_CHARS
 
 _SECRET = re.compile(SECRET_PATTERN)
 

@@ -10,7 +10,8 @@ from api.cli import options
 from api.cli.exits import Exit
 from api.cli.output import print_json
 from api.cli.session import Session, open_ledger
-from ledger.secrets import SECRET_CHARS_MAX, claims_our_format, well_formed
+from ledger.secret_format import claims_our_format, well_formed
+from ledger.secrets import SECRET_CHARS_MAX
 from ledger.values import Channel, Kind, Mode, parse_address
 from ledger.verification import Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification

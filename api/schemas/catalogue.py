@@ -157,6 +157,13 @@ LABEL = fields.String(
 )
 
 
+class RetiredSchema(Schema):
+    """What is no longer offered to live credentials, and to test ones."""
+
+    live = fields.List(fields.String(), required=True)
+    test = fields.List(fields.String(), required=True)
+
+
 class CatalogueOut(Schema):
     """A version of an organisation's catalogue."""
 
@@ -164,8 +171,8 @@ class CatalogueOut(Schema):
     version = fields.Integer(required=True)
     groups = fields.List(fields.Nested(GroupSchema), required=True)
     apis = fields.List(fields.Nested(ApiSchema), required=True)
-    retired = fields.List(
-        fields.String(),
+    retired = fields.Nested(
+        RetiredSchema,
         required=True,
         metadata={"description": "Scopes that were offered once and are no longer. They grant nothing."},
     )

@@ -3,7 +3,8 @@
 from marshmallow import Schema, ValidationError, fields, validate
 
 from api.schemas import Why
-from ledger.secrets import SECRET_CHARS_MAX, SECRET_PATTERN, claims_our_format, well_formed
+from ledger.secret_format import SECRET_PATTERN, claims_our_format, well_formed
+from ledger.secrets import SECRET_CHARS_MAX
 
 SECRETS_MAX = 100  # each may take a commit of its own: what one request may take up of the service is some seconds
 

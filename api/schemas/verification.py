@@ -7,6 +7,8 @@ from ledger.secrets import SECRET_CHARS_MAX
 from ledger.values import SCOPES_MAX, Channel, Kind, Mode
 from ledger.verification import Code
 
+QUESTIONS_MAX = 100  # some ten milliseconds where none is in memory
+
 
 class VerifyIn(Strict):
     """What a gateway asks. Only the secret must be there; the public id too where the kind needs it."""
@@ -22,6 +24,12 @@ class VerifyIn(Strict):
         fields.String(validate=validate.Length(max=100)), load_default=list, validate=validate.Length(max=SCOPES_MAX)
     )
     api = fields.String(allow_none=True, validate=validate.Length(max=200))
+
+
+class VerifyBatchIn(Strict):
+    """Several questions at once."""
+
+    questions = fields.List(fields.Nested(VerifyIn), required=True, validate=validate.Length(min=1, max=QUESTIONS_MAX))
 
 
 class VerifyOut(Schema):
@@ -40,3 +48,9 @@ class VerifyOut(Schema):
     scopes = fields.List(fields.String(), required=True)
     expires_at = fields.DateTime(required=True, allow_none=True)
     request_id = fields.String(required=True)
+
+
+class VerifyBatchOut(Schema):
+    """The verdicts, in the order of the questions."""
+
+    verdicts = fields.List(fields.Nested(VerifyOut), required=True)

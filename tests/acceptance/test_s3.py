@@ -295,7 +295,7 @@ def test_s3_10_several_rest_keys_work_and_other_channels_take_one_at_a_time(
     assert {verdict(verifier, "rest", None, key["secret"]) for key in rest} == {"VALID"}
     refused = add_key(administrator, credentials, account, "rest")
     assert (refused.status_code, refused.json["code"]) == (409, "channel_key_exists")
-    assert "10 live keys on the channel rest, where it may have 10" in refused.json["detail"]
+    assert "10 good keys on the channel rest, where it may have 10" in refused.json["detail"]
 
     first = add_key(administrator, credentials, account, "ftp").json
     assert add_key(administrator, credentials, account, "ftp").json["code"] == "channel_key_exists"

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
+from api.schemas.catalogue import SETTING
 from api.wiring import Services
 from ledger.values import Role
 from projections.catalogue_status import Catalogues
@@ -92,7 +93,8 @@ def test_what_is_retired_is_no_longer_granted_and_no_longer_effective_until_it_i
     path = f"{credentials}/{key['id']}"
 
     retired = administrator("POST", f"{catalogue}/retire", {"scopes": ["order:edit"]}).json
-    assert "order:edit" in retired["retired"]
+    assert "order:edit" in retired["retired"]["live"]
+    assert "order:edit" in retired["retired"]["test"]
     assert retired["apis"][0]["scopes"] == ["order:view"]
 
     read = administrator("GET", path).json
@@ -122,12 +124,28 @@ def test_what_credentials_never_govern_enters_no_catalogue_and_no_credential(
     assert services.log.head() == head
 
 
-def test_a_mode_is_not_withdrawn_from_a_permission_that_is_still_offered(
-    administrator: SignedIn, catalogue: str
+def test_a_permission_that_goes_on_for_one_mode_alone_is_not_granted_in_the_other(
+    administrator: SignedIn, verifier: SignedIn, catalogue: str, organisation: UUID
 ) -> None:
-    set_to(administrator, catalogue)
-    withdrawn = set_to(administrator, catalogue, {**OFFERED, "order:edit": ["test"]})
-    assert (withdrawn.status_code, withdrawn.json["code"]) == (409, "mode_withdrawn")
+    set_to(administrator, catalogue, {"order:view": BOTH, "order:edit": BOTH}, {})
+    credentials = f"/v1/organisations/{organisation}/credentials"
+    keys = {
+        mode: administrator("POST", credentials, {"kind": "api_key", "mode": mode, "access_level": "full"}).json
+        for mode in BOTH
+    }
+
+    assert set_to(administrator, catalogue, {"order:view": BOTH, "order:edit": ["test"]}, {}).status_code == 200
+
+    for mode, granted in (("live", ["order:view"]), ("test", ["order:edit", "order:view"])):
+        key = keys[mode]
+        assert verifier("POST", "/v1/verify", {"secret": key["secret"]}).json["scopes"] == granted
+        assert administrator("GET", f"{credentials}/{key['id']}").json["effective_scopes"] == granted
+
+
+def test_the_documents_examples_are_taken(administrator: SignedIn, catalogue: str) -> None:
+    for example in SETTING.values():
+        taken = administrator("PUT", catalogue, example["value"], {"If-Match": "*"})
+        assert taken.status_code == 200, taken.text
 
 
 def test_what_live_credentials_get_takes_the_grant_for_production(

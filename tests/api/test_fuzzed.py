@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.values import Mode, Role
 from projections.runner import Projector
 from tests.api.conftest import SignIn
-from tests.given import a_credential, an_account, an_application, an_operator
+from tests.given import a_bulk_revocation, a_credential, an_account, an_application, an_operator
 
 # For each of some thirty operations and both ways: half a minute. What shows only after more has a test of its own.
 EXAMPLES_MAX = 15
@@ -45,6 +45,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_time",
     "invalid_value",
     "malformed_secret",  # its checksum
+    "too_many_attempts",
     "too_many_requests",  # a minute's worth of revocations
     "unknown_account",
     "missing_field",  # a channel, for a channel login alone
@@ -84,7 +85,13 @@ def test_every_answer_is_a_documented_one(
                     "gatewayToken": {"api_key": administrator.token},
                 }
             },
-            "checks": {"positive_data_acceptance": {"enabled": False}},
+            "checks": {
+                "positive_data_acceptance": {"enabled": False},
+                # 413 too: a list that is too long may make too large a body.
+                "negative_data_rejection": {
+                    "expected-statuses": [400, 401, 403, 404, 405, 409, 413, 415, 422, 428, 429]
+                },
+            },
         }
     )
     wrong: list[str] = []
@@ -98,6 +105,7 @@ def test_every_answer_is_a_documented_one(
             "application_id": an_application(services, organisation),
             "credential_id": credential.id,
             "operator_id": operator,
+            "run_id": a_bulk_revocation(services, organisation, credential.id),
         }
         for name, value in case.path_parameters.items():
             with suppress(ValueError):  # a made-up id would be told 404 and no more; what is no id stays as it is

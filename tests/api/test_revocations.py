@@ -16,7 +16,8 @@ from api.app import create_app
 from api.schemas.revocations import SECRETS_MAX
 from api.wiring import Services
 from ledger.commands import RevokeCredential, RotateSecret
-from ledger.secrets import OPERATOR_PREFIX, choose_password, format_secret
+from ledger.secret_format import OPERATOR_PREFIX
+from ledger.secrets import choose_password, format_secret
 from ledger.service import CREDENTIAL, OPERATOR
 from ledger.values import Channel, Kind, Login, Mode, PublicId, RevocationReason, Role, Via
 from projections.operator_status import find_caller
@@ -251,3 +252,16 @@ def test_an_unknown_secret_of_anothers_making_revokes_nothing(services: Services
     present(client, secret=UNKNOWN)
 
     assert services.log.head() == before
+
+
+def test_a_secret_that_a_finder_quotes_is_ended_by_what_is_presented_and_stays_in_no_history(
+    services: Services, client: FlaskClient, organisation: UUID
+) -> None:
+    receipt, secret = given.a_credential(services, organisation)
+    _, other = given.a_credential(services, organisation)
+
+    answer = client.post("/v1/revocations", json={"secret": secret, "reason": f"beside {other} in a paste"})
+
+    assert answer.status_code == 202
+    revoked = services.log.history(receipt.id).recorded[-1].event
+    assert revoked.context.reason == "beside [a secret] in a paste"

@@ -35,6 +35,10 @@ CATALOGUE = f"{ORGANISATION}/catalogue"
 APPLICATION = f"{ORGANISATION}/applications/{{application}}"
 
 
+BULK = f"{ORGANISATION}/bulk-revocations"
+OF_ALL_KEYS = {"filter": {"kind": "api_key"}, "revocation_reason": "compromised"}
+
+
 @dataclass(frozen=True)
 class Operation:
     """One operation: who may carry it out in the organisation that it is about, and who for all of them.
@@ -92,6 +96,10 @@ OPERATIONS = [
     Operation("POST", f"{CREDENTIAL}/resume", WRITERS, live=True),
     Operation("POST", f"{CREDENTIAL}/revoke", WRITERS, live=True),
     Operation("POST", f"{CREDENTIAL}/erase", WRITERS, live=True),
+    Operation("GET", BULK, READERS),
+    Operation("POST", BULK, WRITERS, {**OF_ALL_KEYS, "dry_run": True}, live=True),
+    Operation("POST", BULK, WRITERS, {**OF_ALL_KEYS, "digest": "0" * 64}, live=True),
+    Operation("GET", f"{BULK}/{{run}}", READERS),
     Operation("GET", f"{ORGANISATION}/reports/owners", READERS),
     Operation("GET", "/v1/operators", OVERSEERS, own_list=True),
     Operation("GET", "/v1/operators?organisation_id={organisation}", OVERSEERS),
@@ -118,6 +126,7 @@ OPERATIONS = [
 # What takes no operator's token, or has tests of its own for who may ask.
 ELSEWHERE = {
     ("POST", "/v1/verify"),
+    ("POST", "/v1/verify/batch"),
     ("GET", "/v1/authorize"),
     ("POST", "/v1/revocations"),
     ("GET", "/v1/secret-pattern"),
@@ -148,6 +157,7 @@ class Things:
     application: UUID
     credential: UUID
     operator: UUID
+    run: UUID
     live: bool
 
     def ask(self, caller: SignedIn, operation: Operation) -> tuple[int, str]:
@@ -170,6 +180,7 @@ class Things:
             application=self.application,
             credential=self.credential,
             operator=self.operator,
+            run=self.run,
         )
         headers = {"If-Match": "*"} if operation.method in ("PUT", "PATCH") else {}
         answer = caller(operation.method, path, body, headers)
@@ -191,7 +202,8 @@ def make(services: Services) -> Make:
         credential, _ = given.a_credential(services, organisation, mode=mode, application_id=application)
         operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
         account = given.an_account(services, organisation)
-        return Things(organisation, account, application, credential.id, operator, live)
+        run = given.a_bulk_revocation(services, organisation, credential.id)
+        return Things(organisation, account, application, credential.id, operator, run, live)
 
     return made
 

@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 
 from api.schemas.revocations import SECRETS_MAX
 from api.wiring import Services
-from ledger.secrets import SECRET_PATTERN, Holder, well_formed
+from ledger.secret_format import SECRET_PATTERN, well_formed
+from ledger.secrets import Holder
 from ledger.values import Kind, Mode
 
 ROOT = Path(__file__).parents[2]

@@ -23,6 +23,7 @@ DOMAIN = (
     "operator",
     "organisation",
     "permissions",
+    "secret_format",
     "secret_versions",
     "signing_key",
     "values",

@@ -27,8 +27,11 @@ def test_what_show_prints_can_be_edited_and_set(keyledger: CommandLine, organisa
 
     changed = keyledger.ok("catalogue", "set", organisation, file, "--expected-version", 1, "--json").json
 
-    assert (changed["version"], len(changed["groups"]), len(changed["retired"])) == (2, 1, 14)
-    assert keyledger.ok("catalogue", "show", organisation, "--version", 1, "--json").json["retired"] == []
+    assert (changed["version"], len(changed["groups"]), len(changed["retired"]["live"])) == (2, 1, 14)
+    assert keyledger.ok("catalogue", "show", organisation, "--version", 1, "--json").json["retired"] == {
+        "live": [],
+        "test": [],
+    }
     stale = keyledger("catalogue", "set", organisation, written(tmp_path), "--expected-version", 1)
     assert (stale.exit_code, "expected version 1, it is at 2" in stale.err) == (6, True)
 
@@ -46,7 +49,7 @@ def test_a_catalogue_is_read_from_standard_input_retired_and_told(
     assert "order:edit" in table
     shown = keyledger.ok("catalogue", "show", organisation).out
     assert "order:view" in shown
-    assert "Retired: currency_account:edit" in shown
+    assert "Retired for live credentials: currency_account:edit" in shown
     assert "custom" not in keyledger.ok("catalogue", "preview", organisation, "--mode", "live", "--full").out
 
 

@@ -93,3 +93,11 @@ def test_people_get_a_table_and_a_secret_of_each_to_try(keyledger: CommandLine) 
 @pytest.mark.parametrize("count", ["0", "-1", "many", "10000001"])
 def test_a_number_of_credentials_that_makes_no_sense_is_a_usage_error(keyledger: CommandLine, count: str) -> None:
     assert keyledger("demo", "--yes", "--credentials", count).exit_code == 2
+
+
+def test_limits_for_which_the_stories_were_not_written_are_named_before_anything_is_recorded(
+    keyledger: CommandLine,
+) -> None:
+    refused = keyledger("demo", "--yes", KEYLEDGER_CHANNEL_KEYS_MAX="rest=1")
+    assert (refused.exit_code, "KEYLEDGER_CHANNEL_KEYS_MAX" in refused.err) == (5, True)
+    assert keyledger.ok("organisation", "list", "--json").json["data"] == []

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ledger.secrets import well_formed
+from ledger.secret_format import well_formed
 from ledger.store.keys import parse_master_keys
 from ledger.store.migrate import migrate
 from tests.programs import program

@@ -60,7 +60,7 @@ def test_a_refusal_says_how_many_are_live_and_how_many_may_be(
     services: Services, organisation: UUID, account: UUID
 ) -> None:
     a_key(services, organisation, account, Channel.EMAIL)
-    with pytest.raises(ChannelKeyExists, match="1 live key on the channel email, where it may have 1") as refused:
+    with pytest.raises(ChannelKeyExists, match="1 good key on the channel email, where it may have 1") as refused:
         a_key(services, organisation, account, Channel.EMAIL)
     assert (refused.value.live, refused.value.keys_max) == (1, 1)
 
@@ -146,5 +146,5 @@ def _exhaust(services: Services, lower: Services, organisation: UUID, account: U
             a_key(lower, organisation, account, Channel.REST)
         revoke(services, key)
     a_key(lower, organisation, account, Channel.REST)
-    with pytest.raises(ChannelKeyExists, match="3 live keys on the channel rest, where it may have 3"):
+    with pytest.raises(ChannelKeyExists, match="3 good keys on the channel rest, where it may have 3"):
         a_key(lower, organisation, account, Channel.REST)

@@ -12,7 +12,7 @@ from ledger.commands import RetirePermissions, SetCatalogue
 from ledger.errors import InvalidValue
 from ledger.events import CatalogueChanged, Event, OrganisationRenamed
 from ledger.permissions import API_SCOPES_MAX, APIS_MAX, Api, Group, api_names, apis_of, groups_of
-from ledger.values import SCOPES_MAX, AccessLevel, Mode, scopes
+from ledger.values import SCOPES_MAX, AccessLevel, Mode, Scope, scopes
 from tests.unit.deciding import NOW, ORGANISATION, START, at, given, recorded
 
 FULL, FINE = AccessLevel.FULL, AccessLevel.FINE_GRAINED
@@ -71,7 +71,7 @@ def shop() -> Catalogue:
     """A catalogue whose permissions differ by mode, with an API for either entity, that retired customers."""
     groups = groups_of([ORDERS])
     apis = apis_of([api("orders", "order:view", "order:edit"), api("stock", "stock:view")], groups)
-    return Catalogue(3, groups, apis, retired=("customer:view",))
+    return Catalogue(3, groups, apis, retired=dict.fromkeys(Mode, (Scope("customer:view"),)))
 
 
 def test_full_access_is_every_scope_of_the_mode_as_the_catalogue_stands() -> None:
@@ -117,6 +117,14 @@ def test_what_does_not_fit_together_is_refused(
         ("event_configuration:edit", LIVE, "excluded_scope"),
         ("entrance_plans:view", LIVE, "excluded_scope"),
         ("internal.support:edit", TEST, "excluded_scope"),
+        ("scan.app:edit", LIVE, "excluded_scope"),
+        ("scanapp:edit", LIVE, "excluded_scope"),
+        ("venue.scan_app:edit", LIVE, "excluded_scope"),
+        ("event.config:edit", LIVE, "excluded_scope"),
+        ("operations.internal:view", LIVE, "excluded_scope"),
+        ("internals:view", LIVE, "excluded_scope"),
+        ("internalisation:view", LIVE, "unknown_scope"),
+        ("event:view", LIVE, "unknown_scope"),
     ],
 )
 def test_a_scope_that_cannot_be_granted_is_refused_by_what_is_wrong_with_it(scope: str, mode: Mode, code: str) -> None:
@@ -151,9 +159,9 @@ def test_a_preset_of_which_the_ceiling_leaves_nothing_is_refused() -> None:
 
 def test_effective_is_what_was_not_retired_and_lies_within_the_ceiling() -> None:
     held = ("customer:view", "order:view", "stock:view")
-    assert shop().effective(held) == ("order:view", "stock:view")
-    assert shop().effective(held, shop().ceiling(["stock"])) == ("stock:view",)
-    assert shop().effective(held, frozenset()) == ()
+    assert shop().effective(held, LIVE) == ("order:view", "stock:view")
+    assert shop().effective(held, LIVE, shop().ceiling(["stock"])) == ("stock:view",)
+    assert shop().effective(held, LIVE, frozenset()) == ()
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------
@@ -280,19 +288,25 @@ def test_a_catalogue_is_set_where_it_would_read_otherwise() -> None:
 
 def test_versions_count_from_the_default_and_what_is_no_longer_offered_is_retired_until_it_is_again() -> None:
     first = folded(changed([ORDERS]))
-    assert (first.version, set(first.retired)) == (2, SCOPES)
+    assert (first.version, set(first.retired[LIVE]), set(first.retired[TEST])) == (2, SCOPES, SCOPES)
 
     second = folded(changed([ORDERS]), changed([group("merchant", customer=[permission("view"), permission("edit")])]))
     assert second.version == 3
-    assert set(second.retired) == SCOPES - {"customer:view", "customer:edit"} | set(first.modes)
+    for mode in Mode:
+        offered_before = {scope for scope, modes in first.modes.items() if mode in modes}
+        assert set(second.retired[mode]) == SCOPES - {"customer:view", "customer:edit"} | offered_before
 
 
-def test_a_permission_is_not_withdrawn_from_a_mode_whose_credentials_may_hold_it() -> None:
-    for_test = groups_of([group("merchant", customer=[permission("view", "test")])])
-    given().when(set_to(for_test)).refuses(errors.ModeWithdrawn, "mode_withdrawn")
-    given(changed([ORDERS])).when(set_to(for_test)).refuses(errors.ModeWithdrawn, "mode_withdrawn")
-    wider = groups_of([group("shop", order=[permission("view"), permission("edit")])])
-    given(changed([ORDERS])).when(set_to(wider)).then(CatalogueChanged(at(NOW), ORGANISATION, wider, ()))
+def test_a_permission_can_be_retired_for_one_mode_and_go_on_for_the_other() -> None:
+    narrower = folded(changed([group("merchant", customer=[permission("view", "test")])]))
+    assert "customer:view" in narrower.retired[LIVE]
+    assert "customer:view" not in narrower.retired[TEST]
+    assert narrower.effective(["customer:view"], LIVE) == ()
+    assert narrower.effective(["customer:view"], TEST) == ("customer:view",)
+    with pytest.raises(InvalidValue) as refused:
+        narrower.choose(FINE, None, ["customer:view"], LIVE)
+    assert refused.value.code == "wrong_mode_scope"
+    assert narrower.choose(FINE, None, ["customer:view"], TEST) == ("customer:view",)
 
 
 def test_what_is_retired_leaves_the_groups_and_the_apis() -> None:

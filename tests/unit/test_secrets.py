@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import string
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -11,16 +12,14 @@ from hypothesis import strategies as st
 
 from ledger.errors import InvalidValue
 from ledger.events import StoredSecret
+from ledger.secret_format import ALPHABET, SECRET_PATTERN, checksum, well_formed
 from ledger.secrets import (
-    ALPHABET,
     ARGON2ID,
     HMAC_OF_SHA256,
     HMAC_SHA256,
     SECRET_CHARS_MAX,
-    SECRET_PATTERN,
     DigestKeys,
     Holder,
-    checksum,
     choose_password,
     format_secret,
     malformed,
@@ -28,7 +27,6 @@ from ledger.secrets import (
     password_matches,
     random_text,
     same_digest,
-    well_formed,
 )
 from ledger.values import PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Kind, Mode
 
@@ -215,6 +213,18 @@ def test_nothing_equals_a_digest_that_is_not_there() -> None:
 
 
 # --- chosen passwords ------------------------------------------------------------------------------------------------
+
+
+def test_no_password_takes_long_to_judge_whatever_signs_it_holds() -> None:
+    """The estimate's cost doubles with each sign that can stand for a letter; unbounded, this one took four seconds."""
+    begun = time.process_time()
+    choose_password(("4@8({[<369!1|70$5+%2" * 4)[:72])
+    assert time.process_time() - begun < 1.5
+
+
+def test_signs_in_the_place_of_letters_do_not_make_a_common_password_strong() -> None:
+    with pytest.raises(InvalidValue, match="easily guessed"):
+        choose_password("p@$$w0rdp@$$w0rd1")
 
 
 def test_a_chosen_password_is_kept_as_argon2id_of_at_least_owasps_floor() -> None:

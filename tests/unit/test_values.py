@@ -446,3 +446,13 @@ def test_kinds_of_mistake_have_stable_codes(build: Callable[[], object], code: s
     with pytest.raises(InvalidValue) as refused:
         build()
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("text", [Name, Label, Description, Reason])
+def test_no_text_that_stays_in_the_history_may_hold_a_secret(text: type[Name]) -> None:
+    secret = "kl_api_key_test_0000000000000000000000000000002C8GjS"
+    with pytest.raises(InvalidValue) as refused:
+        text(f"found {secret} on a page")
+    assert refused.value.code == "holds_secret"
+    assert secret not in str(refused.value)
+    assert text(f"like {secret[:-1]}T, whose checksum is wrong")

@@ -1,0 +1,162 @@
+"""`keyledger credential revoke-all`: looks first, asks, and says how far it came."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api.wiring import Services
+from ledger.service import BULK_REVOCATION, CREDENTIAL
+from projections.bulk_revocation_status import list_unfinished
+from tests import given
+from tests.cli.conftest import CommandLine, CreateCredential, Ran
+
+
+def revoke_all(keyledger: CommandLine, organisation: str, *more: object, stdin: str | None = None) -> Ran:
+    return keyledger("credential", "revoke-all", "--organisation", organisation, *more, stdin=stdin)
+
+
+@pytest.fixture
+def adas(create: CreateCredential) -> list[str]:
+    """The ids of two credentials of Ada's; a third is Grace's."""
+    create("--contact-email", "grace@example.com")
+    return sorted(create("--contact-email", "ada@example.com")["id"] for _ in range(2))
+
+
+def status(keyledger: CommandLine, *credentials: str) -> list[str]:
+    return [keyledger.ok("credential", "show", one, "--json").json["status"] for one in credentials]
+
+
+def test_a_dry_run_lists_what_it_covers_and_touches_nothing(
+    services: Services, keyledger: CommandLine, organisation: str, adas: list[str]
+) -> None:
+    head = services.log.head()
+    shown = revoke_all(keyledger, organisation, "--contact-email", "ada@example.com", "--dry-run")
+    document = revoke_all(keyledger, organisation, "--contact-email", "ada@example.com", "--dry-run", "--json").json
+
+    assert shown.exit_code == 0
+    assert all(one in shown.out for one in adas)
+    assert document["digest"] in shown.out
+    assert (document["count"], [one["id"] for one in document["credentials"]]) == (2, adas)
+    assert services.log.head() == head
+
+
+def test_it_asks_and_a_no_records_nothing(
+    services: Services, keyledger: CommandLine, organisation: str, adas: list[str]
+) -> None:
+    head = services.log.head()
+    refused = revoke_all(keyledger, organisation, "--contact-email", "ada@example.com", stdin="n\n")
+    assert refused.exit_code == 1
+    assert services.log.head() == head
+
+    done = revoke_all(
+        keyledger, organisation, "--contact-email", "ada@example.com", "--because", "owner_left", stdin="y\n"
+    )
+    assert (done.exit_code, "Revoked 2 of 2" in done.err) == (0, True)
+    assert status(keyledger, *adas) == ["revoked"] * 2
+
+
+def test_a_digest_confirms_what_its_dry_run_showed_and_nothing_else(
+    keyledger: CommandLine, organisation: str, adas: list[str], create: CreateCredential
+) -> None:
+    asked = ("--contact-email", "ada@example.com", "--because", "owner_left")
+    digest = revoke_all(keyledger, organisation, *asked, "--dry-run", "--json").json["digest"]
+    create("--contact-email", "ada@example.com")
+
+    changed = revoke_all(keyledger, organisation, *asked, "--digest", digest)
+    assert changed.exit_code == 5
+    assert status(keyledger, *adas) == ["active"] * 2
+
+    digest = revoke_all(keyledger, organisation, *asked, "--dry-run", "--json").json["digest"]
+    run = revoke_all(keyledger, organisation, *asked, "--digest", digest, "--reason", "HR-7", "--json").json
+    assert (run["status"], run["revoked"], run["remaining"]) == ("finished", 3, 0)
+    last = keyledger.ok("history", adas[0], "--json").json["data"][-1]
+    assert (last["topic"], last["reason"]) == ("credential.revoked", "HR-7")
+
+
+def test_named_credentials_come_from_a_file(
+    keyledger: CommandLine, organisation: str, adas: list[str], create: CreateCredential, tmp_path: Path
+) -> None:
+    leaked = tmp_path / "leaked.txt"
+    leaked.write_text(f"\n{adas[0]}\n{adas[0]}\n")
+    assert revoke_all(keyledger, organisation, "--ids-file", leaked, "--yes", "--json").json["total"] == 1
+    public_id = create()["public_id"]
+    assert revoke_all(keyledger, organisation, "--ids-file", "-", "--yes", stdin=public_id).exit_code == 0
+
+    leaked.write_text(f"{adas[0]}\n{public_id}\n")
+    assert revoke_all(keyledger, organisation, "--ids-file", leaked, "--yes").exit_code == 2
+    leaked.write_text("\n")
+    assert revoke_all(keyledger, organisation, "--ids-file", leaked, "--yes").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ((), 3),  # nobody means all of them
+        (("--label", "team"), 2),
+        (("--contact-email", "nobody"), 3),
+        (("--mode", "live", "--yes", "--dry-run"), 2),
+        (("--mode", "test", "--yes"), 5),  # there is none
+    ],
+)
+def test_what_is_wrong_is_refused_and_records_nothing(
+    services: Services,
+    keyledger: CommandLine,
+    organisation: str,
+    adas: list[str],
+    more: tuple[str, ...],
+    code: int,
+) -> None:
+    head = services.log.head()
+    assert revoke_all(keyledger, organisation, *more).exit_code == code
+    assert services.log.head() == head
+
+
+def test_a_run_that_is_cut_off_says_so_and_resume_finishes_it(
+    services: Services, keyledger: CommandLine, organisation: str, adas: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("api.bulk_revoking.advance", interrupted)
+        cut_off = revoke_all(keyledger, organisation, "--contact-email", "ada@example.com", "--yes")
+    (run,) = list_unfinished(services.store, 10)
+    assert cut_off.exit_code == 130
+    assert f"--resume {run}" in cut_off.err
+
+    resumed = keyledger("credential", "revoke-all", "--resume", run)
+    assert (resumed.exit_code, "Revoked 2 of 2" in resumed.err) == (0, True)
+    assert keyledger("credential", "revoke-all", "--resume", run).exit_code == 0  # and again does no harm
+    assert keyledger("credential", "revoke-all", "--resume", run, "--organisation", organisation).exit_code == 2
+
+
+def test_a_run_whose_process_is_killed_goes_on_and_revokes_each_credential_once(
+    services: Services, environment: dict[str, str | None], organisation: str, keyledger: CommandLine
+) -> None:
+    keys = [given.a_credential(services, UUID(organisation))[0].id for _ in range(350)]
+    command = [sys.executable, "-m", "api.cli", "credential", "revoke-all"]
+    of = {**os.environ, **{name: value for name, value in environment.items() if value is not None}}
+    process = subprocess.Popen([*command, "--organisation", organisation, "--mode", "live", "--yes"], env=of)
+    deadline = time.monotonic() + 60
+    while not any(services.ledger.load(CREDENTIAL, keys[0]).revoked_at is not None for _ in range(1)):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+    (run,) = list_unfinished(services.store, 10)
+    left = services.ledger.load(BULK_REVOCATION, run)
+    assert 0 < left.revoked < len(keys)  # it knows how far it came
+    assert sum(services.ledger.load(CREDENTIAL, key).revoked_at is not None for key in keys) == left.revoked
+
+    assert keyledger("credential", "revoke-all", "--resume", run).exit_code == 0
+    for key in keys:
+        topics = [type(recorded.event).__name__ for recorded in services.log.history(key).recorded]
+        assert topics.count("CredentialRevoked") == 1
