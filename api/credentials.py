@@ -57,6 +57,7 @@ from ledger.commands import (
     SuspendCredential,
 )
 from ledger.errors import InvalidValue, NotFound
+from ledger.events import StoredSecret
 from ledger.issuing import issue_credential, issue_rotation
 from ledger.values import (
     Channel,

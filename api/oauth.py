@@ -1,16 +1,27 @@
 """OAuth 2: access tokens for credentials of the kind `oauth_client`, and what others need to check them."""
 
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app
 from flask_smorest import Blueprint
+from marshmallow import Schema
 
 from api import outgoing
 from api.oauth_server import FORM, Server
-from api.schemas.oauth import IntrospectionOut, KeySetOut, OAuthErrorOut, RevokedOut, ServerMetadataOut, AccessTokenOut
+from api.schemas.oauth import (
+    AccessTokenOut,
+    IntrospectionIn,
+    IntrospectionOut,
+    KeySetOut,
+    OAuthErrorOut,
+    RevokedOut,
+    RevokeTokenIn,
+    ServerMetadataOut,
+    TokenIn,
+)
 from api.signing import CACHED_SECONDS
 from api.wiring import Services
-from ledger.values import Channel, Mode
 
 CACHED = {"Cache-Control": f"public, max-age={CACHED_SECONDS}"}
 
@@ -27,19 +38,12 @@ def _server() -> Server:
     return found
 
 
-def _form(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, Any]:
-    """How the document describes a body: each parameter at most once, those of other names passed over."""
-    described = {name: {"type": "string", **more} for name, more in {**properties, **_SIGNING_IN}.items()}
-    schema = {"type": "object", "required": list(required), "properties": described}
+def _form(schema: type[Schema]) -> dict[str, Any]:
+    """How the document describes a body."""
     return {"required": True, "content": {FORM: {"schema": schema}}}
 
 
-_SIGNING_IN = {
-    "client_id": {"description": "The credential's public id, where the client does not sign in with Basic."},
-    "client_secret": {"description": "Its secret.", "format": "password"},
-    "client_assertion_type": {"enum": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]},
-    "client_assertion": {"description": "A JWT that the client signed with its key, in place of a secret (RFC 7523)."},
-}
+_BUSY = {status: {"$ref": f"#/components/responses/{HTTPStatus(int(status)).name}"} for status in ("429", "503")}
 _AS_CLIENT: list[dict[str, Any]] = [{"clientBasic": []}, {}]
 _AS_CLIENT_OR_GATEWAY: list[dict[str, Any]] = [{"operatorToken": []}, *_AS_CLIENT]
 
@@ -48,12 +52,8 @@ _AS_CLIENT_OR_GATEWAY: list[dict[str, Any]] = [{"operatorToken": []}, *_AS_CLIEN
 @blueprint.doc(
     operationId="issueToken",
     security=_AS_CLIENT,
-    requestBody=_form(
-        ("grant_type",),
-        grant_type={"enum": ["client_credentials"]},
-        scope={"description": "Scopes, separated by spaces; all that the client has where left out."},
-        resource={"description": "The API that the token is for (RFC 8707); the organisation where left out."},
-    ),
+    requestBody=_form(TokenIn),
+    responses=_BUSY,
 )
 @blueprint.response(200, AccessTokenOut)
 @blueprint.alt_response(400, schema=OAuthErrorOut, description="What is asked for is not to be had.")
@@ -71,14 +71,8 @@ def issue_token() -> Response:
 @blueprint.doc(
     operationId="introspectToken",
     security=_AS_CLIENT_OR_GATEWAY,
-    requestBody=_form(
-        ("token",),
-        token={"description": "The access token."},
-        token_type_hint={"description": "Not needed: there is one type."},
-        client_ip={"description": "The address that the token came from; an allowlist needs it."},
-        mode={"enum": list(Mode), "description": "The mode that the credential must have."},
-        channel={"enum": list(Channel), "description": "Where the token was presented."},
-    ),
+    requestBody=_form(IntrospectionIn),
+    responses=_BUSY,
 )
 @blueprint.response(200, IntrospectionOut)
 @blueprint.alt_response(400, schema=OAuthErrorOut, description="The request cannot be read.")
@@ -97,11 +91,8 @@ def introspect_token() -> Response:
 @blueprint.doc(
     operationId="revokeToken",
     security=_AS_CLIENT,
-    requestBody=_form(
-        ("token",),
-        token={"description": "The access token."},
-        token_type_hint={"description": "Not needed: there is one type."},
-    ),
+    requestBody=_form(RevokeTokenIn),
+    responses=_BUSY,
 )
 @blueprint.response(200, RevokedOut)
 @blueprint.alt_response(400, schema=OAuthErrorOut, description="The request cannot be read, or is another client's.")

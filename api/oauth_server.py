@@ -37,13 +37,14 @@ from uuid_utils.compat import uuid7
 from api.auth import VERIFIES
 from api.client_keys import EVERY_ALGORITHM, algorithms_of, registered_key
 from api.incoming import address, now
-from api.observability import VERIFICATIONS
+from api.observability import verifications_like
 from api.outgoing import answer
 from api.signing import Algorithms, Claims, Signer
 from api.verifying import readable_address
 from api.wiring import Services
 from ledger.errors import InvalidValue
-from ledger.secrets import OPERATOR_PREFIX, PUBLIC_JWK, malformed, well_formed
+from ledger.secret_format import OPERATOR_PREFIX, well_formed
+from ledger.secrets import PUBLIC_JWK, malformed
 from ledger.values import Channel, Kind, Mode, PublicId, one_of
 from ledger.verification import Candidate, Code, Question, judge, matching
 from projections.credential_status import find_client, find_for_verification
@@ -198,7 +199,12 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
 
     # --- who asks ----------------------------------------------------------------------------------------------------
 
-    def authenticate_client(self, request: _FormRequest, methods: Sequence[str], endpoint: str = "token") -> Any:
+    def authenticate_client(
+        self,
+        request: _FormRequest,
+        methods: Sequence[str],  # noqa: ARG002 - Authlib's signature; all of them, at every endpoint
+        endpoint: str = "token",
+    ) -> Any:
         """The client, or at introspection the gateway, that signs in with the request.
 
         Raises `InvalidRequestError` for several ways at once (RFC 6749 section 2.3) and `InvalidClientError`.
@@ -224,14 +230,20 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
 
     def _client(self, client_id: str, secret: str) -> Client:
         """The client with this secret, where it is good and may be used from there."""
-        if malformed(secret):
-            _refused(Code.MALFORMED)
-        digests = self.services.keyring.digests.candidates(secret)
-        question = Question(secret, digests, now(), public_id=client_id, client_ip=readable_address(address()))
-        _, candidates = find_for_verification(self.services.store, (), digests, None)
-        found = matching(question, [c for c in candidates if c.kind == Kind.OAUTH_CLIENT])
+        where, attempts = readable_address(address()), self.services.attempts
+        if attempts is not None:
+            attempts.admit(where, client_id)
+        found = None
+        digests = () if malformed(secret) else self.services.keyring.digests.candidates(secret)
+        question = Question(secret, digests, now(), public_id=client_id, client_ip=where)
+        if digests:
+            _, candidates = find_for_verification(self.services.store, (), digests, None)
+            found = matching(question, [c for c in candidates if c.kind == Kind.OAUTH_CLIENT])
         if found is None:
-            _refused(Code.NOT_FOUND)
+            code = Code.NOT_FOUND if digests else Code.MALFORMED
+            if attempts is not None:
+                attempts.note(where, client_id, code)
+            _refused(code)
         return self._admitted(question, found)
 
     def _asserted(self, request: _FormRequest) -> Client:
@@ -264,7 +276,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         verdict = judge(question, found)
         if not verdict.valid:
             _refused(verdict.code)
-        VERIFICATIONS.labels(verdict.code).inc()
+        verifications_like(verdict.code).inc()
         self.note_use(found, question.at)
         return Client(found, question)
 
@@ -311,7 +323,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
         }
 
     def find_token(self, token: str, at: datetime) -> tuple[Claims, Candidate] | None:
-        """What a token says and the credential it was issued for, as it is now; None where the token itself is not good.
+        """What a token says and the credential it was issued for, as it is now; None where the token is not good.
 
         A token goes with the secret it was issued for: one that a rotation ended at once ends its tokens.
         """
@@ -395,7 +407,7 @@ class _PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib
 
 
 def _refused(code: Code) -> NoReturn:
-    VERIFICATIONS.labels(code).inc()
+    verifications_like(code).inc()
     g.code = code
     if code is Code.IP_NOT_ALLOWED:
         raise UnauthorizedClientError("the client may not be used from this address")
@@ -454,21 +466,19 @@ class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib ha
     def authenticate_token(self, request: _FormRequest, asker: Client | Caller) -> dict[str, Any] | None:
         """What there is to say of a good token."""
         server: Server = self.server
+        question = asker.question if isinstance(asker, Client) else _asked_by_gateway(request.form)
         found = server.find_token(_token_of(request), now())
         if found is None:
             return None
         claims, c = found
         if isinstance(asker, Client):
-            question = asker.question
             if c.credential_id != asker.candidate.credential_id:
                 return None
-        else:
-            question = _asked_by_gateway(request.form)
-            if not asker.sees(c.organisation_id):
-                return None
+        elif not asker.sees(c.organisation_id):
+            return None
         api = server.api_of(c, claims["aud"])
         verdict = judge(replace(question, api=api), c)
-        VERIFICATIONS.labels(verdict.code).inc()
+        verifications_like(verdict.code).inc()
         g.code = verdict.code
         if not verdict.valid:
             return None

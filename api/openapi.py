@@ -159,7 +159,7 @@ def document(api: Api) -> Document:
             for parameter in [*item.get("parameters", ()), *operation.get("parameters", ())]:
                 if "$ref" not in parameter and "description" not in parameter:
                     parameter["description"] = MEANINGS_OF_PARAMETERS[parameter["name"]]
-            _complete(path, method, operation, signed_in=operation.get("security", whole["security"]) != [])
+            _complete(path, method, operation, signed_in=_takes_our_token(operation.get("security", whole["security"])))
     return whole
 
 
@@ -178,6 +178,11 @@ def _complete(path: str, method: str, operation: Document, *, signed_in: bool) -
     for response in responses.values():
         if "$ref" not in response:
             response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
+
+
+def _takes_our_token(security: list[Document]) -> bool:
+    """Whether an operator signs in; OAuth's clients are refused in OAuth's own words."""
+    return any("operatorToken" in way or "gatewayToken" in way for way in security)
 
 
 def _refusals(path: str, method: str, operation: Document, *, signed_in: bool) -> set[int]:

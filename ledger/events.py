@@ -12,7 +12,18 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.permissions import Api, Group
-from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, SigningAlgorithm, Via
+from ledger.values import (
+    AccessLevel,
+    AccountKind,
+    Channel,
+    Environment,
+    Kind,
+    Mode,
+    RevocationReason,
+    Role,
+    SigningAlgorithm,
+    Via,
+)
 
 
 @dataclass(frozen=True, slots=True)

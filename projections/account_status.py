@@ -73,7 +73,15 @@ VIEW: StateView[Account] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ACCOUNTS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_APPLICATIONS,
+        *OF_CREDENTIALS,
+        *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

@@ -78,7 +78,15 @@ VIEW: StateView[Application] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_APPLICATIONS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_CREDENTIALS,
+        *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

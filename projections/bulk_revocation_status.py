@@ -77,7 +77,15 @@ VIEW: StateView[BulkRevocation] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_BULK_REVOCATIONS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_CREDENTIALS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

@@ -61,7 +61,15 @@ VIEW: StateView[OrganisationCatalogue] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_CATALOGUES,
-    ignores=(*OF_ORGANISATIONS, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_CREDENTIALS,
+        *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

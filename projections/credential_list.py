@@ -61,7 +61,15 @@ VIEW: StateView[Credential] = StateView(
     tables=(LIST,),
     rows_of=rows_of,
     handles=OF_CREDENTIALS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

@@ -9,7 +9,8 @@ from ledger.store.datastore import LedgerDatastore
 def revoke_token(store: LedgerDatastore, jti: str, expires: float) -> None:
     """Refuse the token from now on. `expires` is in Unix time."""
     store.rows(
-        "INSERT INTO revoked_token (jti, expires_at) VALUES (%s, to_timestamp(%s)) ON CONFLICT DO NOTHING RETURNING jti",
+        "INSERT INTO revoked_token (jti, expires_at) VALUES (%s, to_timestamp(%s)) "
+        "ON CONFLICT DO NOTHING RETURNING jti",
         (jti, expires),
     )
 

@@ -79,7 +79,15 @@ VIEW: StateView[Operator] = StateView(
     tables=(STATUS, TOKEN),
     rows_of=rows_of,
     handles=OF_OPERATORS,
-    ignores=(*OF_ORGANISATIONS, *OF_CATALOGUES, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_ORGANISATIONS,
+        *OF_CATALOGUES,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_CREDENTIALS,
+        *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

@@ -48,7 +48,15 @@ VIEW: StateView[Organisation] = StateView(
     tables=(STATUS,),
     rows_of=rows_of,
     handles=OF_ORGANISATIONS,
-    ignores=(*OF_CATALOGUES, *OF_OPERATORS, *OF_ACCOUNTS, *OF_APPLICATIONS, *OF_CREDENTIALS, *OF_BULK_REVOCATIONS, *OF_SIGNING_KEYS),
+    ignores=(
+        *OF_CATALOGUES,
+        *OF_OPERATORS,
+        *OF_ACCOUNTS,
+        *OF_APPLICATIONS,
+        *OF_CREDENTIALS,
+        *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
+    ),
 )
 
 

@@ -67,9 +67,7 @@ class PublicKey:
 def published(signing_key: SigningKey) -> list[PublicKey]:
     """The keys that there were, oldest first."""
     return [
-        PublicKey(
-            key.kid, key.algorithm, key.master_key_id, key.public_jwk, key.created_at, key.expires_at, version
-        )
+        PublicKey(key.kid, key.algorithm, key.master_key_id, key.public_jwk, key.created_at, key.expires_at, version)
         for version, key in enumerate(signing_key.keys, 1)
     ]
 
@@ -80,7 +78,8 @@ KEYS_MAX = 100  # the newest; those before them ended years ago, or somebody rot
 def list_signing_keys(store: LedgerDatastore, at: datetime | None = None) -> list[PublicKey]:
     """The keys, newest first; only those whose tokens are good at a moment, where one is given."""
     rows = store.rows(
-        "SELECT * FROM signing_key_status WHERE expires_at IS NULL OR %(at)s::timestamptz IS NULL OR expires_at > %(at)s "
+        "SELECT * FROM signing_key_status "
+        "WHERE expires_at IS NULL OR %(at)s::timestamptz IS NULL OR expires_at > %(at)s "
         "ORDER BY version DESC LIMIT %(limit)s",
         {"at": at, "limit": KEYS_MAX},
     )

@@ -18,9 +18,7 @@ def signing_key() -> None:
 
 
 @signing_key.command()
-@click.option(
-    "--algorithm", type=options.OneOf(SigningAlgorithm), default=SigningAlgorithm.EDDSA, show_default=True
-)
+@click.option("--algorithm", type=options.OneOf(SigningAlgorithm), default=SigningAlgorithm.EDDSA, show_default=True)
 @click.option("--now", "at_once", is_flag=True, help="End every token that was signed before, as after a compromise.")
 @options.reason
 @options.as_json
@@ -36,7 +34,9 @@ def rotate(algorithm: str, at_once: bool, reason: str, json: bool) -> None:
         print_json(key_document(newest))
     else:
         until = moment(context.at + overlap)
-        click.echo(f"Tokens are signed with key {newest.kid} ({newest.algorithm}); the one before is good until {until}.")
+        click.echo(
+            f"Tokens are signed with key {newest.kid} ({newest.algorithm}); the one before is good until {until}."
+        )
 
 
 @signing_key.command("list")

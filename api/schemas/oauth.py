@@ -5,6 +5,44 @@ from marshmallow import Schema, fields
 from ledger.values import Channel, Environment, Mode
 
 
+class _SigningIn(Schema):
+    """How a client signs in where it does not do so with Basic."""
+
+    client_id = fields.String(metadata={"description": "The credential's public id."})
+    client_secret = fields.String(metadata={"description": "Its secret.", "format": "password", "writeOnly": True})
+    client_assertion_type = fields.String(
+        metadata={"example": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+    )
+    client_assertion = fields.String(
+        metadata={"description": "A JWT that the client signed with its key, in place of a secret (RFC 7523)."}
+    )
+
+
+class TokenIn(_SigningIn):
+    """What a client asks for. Each parameter may be there once; those of other names are passed over."""
+
+    grant_type = fields.String(required=True, metadata={"enum": ["client_credentials"]})
+    scope = fields.String(metadata={"description": "Scopes, separated by spaces; all that it has where left out."})
+    resource = fields.String(
+        metadata={"description": "The API that the token is for (RFC 8707); the organisation where left out."}
+    )
+
+
+class RevokeTokenIn(_SigningIn):
+    """Which token."""
+
+    token = fields.String(required=True, metadata={"description": "The access token."})
+    token_type_hint = fields.String(metadata={"description": "Not needed: there is one type."})
+
+
+class IntrospectionIn(RevokeTokenIn):
+    """Which token, and where it was presented, for a gateway as at `/v1/verify`."""
+
+    client_ip = fields.String(metadata={"description": "The address that it came from; an allowlist needs it."})
+    mode = fields.String(metadata={"enum": list(Mode), "description": "The mode that the credential must have."})
+    channel = fields.String(metadata={"enum": list(Channel), "description": "Where it was presented."})
+
+
 class AccessTokenOut(Schema):
     """An access token (RFC 6749 section 5.1)."""
 

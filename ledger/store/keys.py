@@ -2,8 +2,8 @@
 
 The master key is 32 random bytes from a file or a variable, never from the database. A ring holds the current one first
 and retired ones after it, one base64 line each. From each, HKDF-SHA256 (RFC 5869) derives keys for separate uses:
-digesting secrets, wrapping data keys, sealing kept answers, signing access tokens, and a check value by which a wrong key is noticed before
-anything is written. Sealing is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce.
+digesting secrets, wrapping data keys, sealing kept answers, signing access tokens, and a check value by which a wrong
+key is noticed before anything is written. Sealing is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce.
 """
 
 import base64

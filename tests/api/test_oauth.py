@@ -95,7 +95,16 @@ def test_two_ways_at_once_are_refused(oauth_client: OAuthClient) -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Basic", "Basic !", "Basic " + b64encode(b"\xff\xfe:x").decode(), "Basic eA==", "Digest x", "Bearer x", "\x00"],
+    [
+        "",
+        "Basic",
+        "Basic !",
+        "Basic " + b64encode(b"\xff\xfe:x").decode(),
+        "Basic eA==",
+        "Digest x",
+        "Bearer x",
+        "\x00",
+    ],
 )
 def test_who_cannot_be_read_is_not_the_client(client: FlaskClient, authorization: str) -> None:
     answer = client.post("/oauth2/token", data=GRANT, headers={"Authorization": authorization})
@@ -104,9 +113,7 @@ def test_who_cannot_be_read_is_not_the_client(client: FlaskClient, authorization
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_no_other_kind_of_credential_gets_a_token(
-    client: FlaskClient, services: Services, organisation: UUID
-) -> None:
+def test_no_other_kind_of_credential_gets_a_token(client: FlaskClient, services: Services, organisation: UUID) -> None:
     key = OAuthClient(client, services, organisation)
     receipt, key.secret = given.a_credential(services, organisation, kind=Kind.KEY_PAIR)
     key.public_id = receipt.state.public_id
@@ -118,9 +125,7 @@ def test_the_public_id_must_be_the_secrets_own(oauth_client: OAuthClient) -> Non
     assert oauth_client.post("/oauth2/token", GRANT).status_code == 401
 
 
-def test_an_allowlist_holds_at_the_token_endpoint(
-    client: FlaskClient, services: Services, organisation: UUID
-) -> None:
+def test_an_allowlist_holds_at_the_token_endpoint(client: FlaskClient, services: Services, organisation: UUID) -> None:
     far = OAuthClient(client, services, organisation, networks=(Network("198.51.100.0/24"),))
     assert far.post("/oauth2/token", GRANT).json["error"] == "unauthorized_client"
     assert far.post("/oauth2/token", GRANT, environ_base={"REMOTE_ADDR": "198.51.100.7"}).status_code == 200
@@ -159,7 +164,9 @@ def test_scopes_are_narrowed_to_those_that_are_asked_for(client: FlaskClient, oa
     every = read(client, oauth_client.token()).claims["scope"].split()
     assert len(every) > 1
     assert read(client, oauth_client.token(scope=every[0])).claims["scope"] == every[0]
-    assert oauth_client.post("/oauth2/token", {**GRANT, "scope": f"{every[0]} no:such"}).json["error"] == "invalid_scope"
+    assert (
+        oauth_client.post("/oauth2/token", {**GRANT, "scope": f"{every[0]} no:such"}).json["error"] == "invalid_scope"
+    )
 
 
 def test_a_token_for_an_api_has_its_scopes_alone_and_is_for_nobody_else(
@@ -266,9 +273,7 @@ def by_gateway(client: FlaskClient, verifier: SignedIn, token: str, **more: str)
     return client.post("/oauth2/introspect", data={"token": token, **more}, headers=headers).json
 
 
-def test_a_gateway_may_sign_in_with_basic(
-    client: FlaskClient, oauth_client: OAuthClient, verifier: SignedIn
-) -> None:
+def test_a_gateway_may_sign_in_with_basic(client: FlaskClient, oauth_client: OAuthClient, verifier: SignedIn) -> None:
     basic = b64encode(f"gateway:{verifier.token}".encode()).decode()
     answer = client.post(
         "/oauth2/introspect", data={"token": oauth_client.token()}, headers={"Authorization": f"Basic {basic}"}

@@ -5,7 +5,16 @@ import pytest
 from api.wiring import INLINE_ROWS, Services
 from ledger.commands import EraseCredential, RevokeCredential, SetAllowlist
 from ledger.events import EVENTS
-from ledger.service import ACCOUNT, APPLICATION, BULK_REVOCATION, CATALOGUE, CREDENTIAL, OPERATOR, ORGANISATION, SIGNING_KEY
+from ledger.service import (
+    ACCOUNT,
+    APPLICATION,
+    BULK_REVOCATION,
+    CATALOGUE,
+    CREDENTIAL,
+    OPERATOR,
+    ORGANISATION,
+    SIGNING_KEY,
+)
 from ledger.values import Channel, EmailAddress, Kind, Login, Network
 from projections import ASYNCHRONOUS, PROJECTIONS
 from projections.view import StateView, View
