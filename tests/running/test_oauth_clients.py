@@ -12,13 +12,15 @@ from uuid import UUID
 import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, Key, KeySet, OKPKey
 from oauthlib.oauth2 import BackendApplicationClient, InvalidScopeError
 from requests_oauthlib import OAuth2Session
 from werkzeug.serving import make_server
 
 from api.app import create_app
+from api.client_keys import register_key
 from api.signing import Algorithms
 from api.wiring import Services
 from ledger.commands import RevokeCredential
@@ -47,6 +49,12 @@ class Running:
         keys = KeySet.import_key_set(requests.get(f"{self.issuer}/.well-known/jwks.json", timeout=10).json())
         claims: dict[str, Any] = jwt.decode(token, keys, registry=Algorithms(algorithms=["EdDSA", "ES256"])).claims
         return claims
+
+    def with_key(self, key: Key) -> "Running":
+        """The same with another client, which registered this key in place of a secret."""
+        public = register_key(key.as_dict(private=False))
+        receipt, _ = given.a_credential(self.services, self.organisation, kind=Kind.OAUTH_CLIENT, secret=public)
+        return replace(self, credential_id=receipt.id, client_id=receipt.state.public_id, secret="")
 
     def revoke_credential(self) -> None:
         """Its operator revokes it."""
@@ -102,6 +110,15 @@ def test_authlib(running: Running, method: str) -> None:
     assert session.introspect_token(introspect, token=token["access_token"]).json()["error"] == "invalid_client"
 
 
+def test_authlib_with_a_key(running: Running) -> None:
+    key = ECKey.generate_key("P-256")
+    keyed = running.with_key(key)
+    endpoint = f"{running.issuer}/oauth2/token"
+    session = AuthlibSession(keyed.client_id, key, token_endpoint_auth_method=PrivateKeyJWT(endpoint, alg="ES256"))
+    token = session.fetch_token(endpoint, grant_type=GRANT)
+    assert running.claims(token["access_token"])["sub"] == keyed.client_id
+
+
 def openid_client(running: Running, *more: str) -> dict[str, Any]:
     """What npm's openid-client learned."""
     if not OPENID_CLIENT.is_file():
@@ -123,4 +140,11 @@ def test_openid_client(running: Running) -> None:
     assert running.claims(learned["token"]["access_token"])["iss"] == running.issuer
     assert learned["before"]["active"]
     assert learned["before"]["client_id"] == running.client_id
+    assert learned["after"] == {"active": False}
+
+
+@pytest.mark.parametrize("key", [OKPKey.generate_key("Ed25519"), ECKey.generate_key("P-256")], ids=["Ed25519", "P-256"])
+def test_openid_client_with_a_key(running: Running, key: Key) -> None:
+    learned = openid_client(running.with_key(key), json.dumps(key.as_dict(private=True)))
+    assert learned["before"]["active"]
     assert learned["after"] == {"active": False}
