@@ -52,6 +52,7 @@ from projections.oauth import is_new_assertion, revoke_token
 from projections.operator_status import Caller, find_caller
 
 FORM = "application/x-www-form-urlencoded"
+GRANT = "client_credentials"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 _ENDPOINTS = ("token", "introspection", "revocation")
@@ -72,10 +73,10 @@ class Client:
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Clients have the one grant there is."""
-        return grant_type == ClientCredentialsGrant.GRANT_TYPE
+        return grant_type == GRANT
 
 
-class NotTheClient(InvalidClientError):  # type: ignore[misc]  # Authlib has no types
+class NotTheClient(InvalidClientError):
     """The client is unknown, or not good: the two look alike. With a challenge (RFC 7617 section 2)."""
 
     status_code = 401
@@ -86,20 +87,20 @@ class NotTheClient(InvalidClientError):  # type: ignore[misc]  # Authlib has no 
         return [*headers, ("WWW-Authenticate", 'Basic realm="keyledger", charset="UTF-8"')]
 
 
-class InvalidTarget(OAuth2Error):  # type: ignore[misc]  # Authlib has no types
+class InvalidTarget(OAuth2Error):
     """The resource is none that the client may have a token for (RFC 8707 section 2)."""
 
     error = "invalid_target"
 
 
-class _UnknownGrant(UnsupportedGrantTypeError):  # type: ignore[misc]  # Authlib has no types
+class _UnknownGrant(UnsupportedGrantTypeError):
     """Authlib's own repeats what was sent, whatever is in it."""
 
     def get_error_description(self) -> str:
         return "the grant type is client_credentials"
 
 
-class _FormRequest(OAuth2Request):  # type: ignore[misc]  # Authlib has no types
+class _FormRequest(OAuth2Request):
     """A request as Authlib reads it: its parameters are those of the body, each of them once."""
 
     def __init__(self, form: Mapping[str, str], headers: Any) -> None:
@@ -129,7 +130,7 @@ def _form_of_request() -> Mapping[str, str]:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
-class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
+class Server(AuthorizationServer):
     """Answers the token, introspection and revocation endpoints for the services of one process."""
 
     def __init__(self, services: Services) -> None:
@@ -168,7 +169,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
             "jwks_uri": f"{self.issuer}/.well-known/jwks.json",
             **{f"{name}_endpoint_auth_signing_alg_values_supported": EVERY_ALGORITHM for name in _ENDPOINTS},
             "response_types_supported": [],  # it must be there, and there is no authorization endpoint
-            "grant_types_supported": [ClientCredentialsGrant.GRANT_TYPE],
+            "grant_types_supported": [GRANT],
             "token_endpoint_auth_methods_supported": METHODS,
             "introspection_endpoint_auth_methods_supported": [*METHODS, "bearer"],
             "revocation_endpoint_auth_methods_supported": METHODS,
@@ -364,7 +365,7 @@ class _Asserting:
     signed: Candidate | None = None
 
 
-class _PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib has no types
+class _PrivateKeyJwt(JWTBearerClientAssertion):
     """Signing in with a signed assertion, each of which is good once (RFC 7523 sections 2.2 and 3)."""
 
     CLIENT_AUTH_METHOD = "private_key_jwt"
@@ -430,7 +431,7 @@ def _basic(scheme: str, given: str) -> tuple[str, str]:
 # --- what it answers -------------------------------------------------------------------------------------------------
 
 
-class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib has no types
+class _ClientCredentials(ClientCredentialsGrant):
     """RFC 6749 section 4.4, with the scopes and the resource narrowed as the client asks."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
@@ -460,7 +461,7 @@ class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]  # Authl
         """Nothing is kept: the token says all there is."""
 
 
-class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has no types
+class _Introspection(IntrospectionEndpoint):
     """RFC 7662, for gateways and for the client itself. Any way in which a token is not good looks the same."""
 
     def authenticate_token(self, request: _FormRequest, asker: Client | Caller) -> dict[str, Any] | None:
@@ -501,7 +502,7 @@ class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib ha
         return {"active": False} if token is None else {"active": True, **token}
 
 
-class _Revocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib has no types
+class _Revocation(RevocationEndpoint):
     """RFC 7009: a client gives up one of its tokens. One that is not good any more is revoked already."""
 
     def authenticate_token(self, request: _FormRequest, client: Client) -> Claims | None:

@@ -180,7 +180,7 @@ def _complete(path: str, method: str, operation: Document, *, signed_in: bool) -
             response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
 
 
-def _takes_our_token(security: list[Document]) -> bool:
+def _takes_our_token(security: Any) -> bool:
     """Whether an operator signs in; OAuth's clients are refused in OAuth's own words."""
     return any("operatorToken" in way or "gatewayToken" in way for way in security)
 

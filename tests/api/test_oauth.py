@@ -22,6 +22,7 @@ from ledger.commands import (
     RotateSecret,
     SuspendCredential,
 )
+from ledger.permissions import api_names
 from ledger.store.keys import Keyring
 from ledger.values import Channel, Kind, Mode, Network, Role, Scope, SigningAlgorithm
 from tests import given
@@ -64,7 +65,7 @@ def oauth_client(client: FlaskClient, services: Services, organisation: UUID) ->
 
 def read(client: FlaskClient, token: str) -> Any:
     """The token, checked with the published keys."""
-    keys = KeySet.import_key_set(client.get("/.well-known/jwks.json").json)
+    keys = KeySet.import_key_set(client.get("/.well-known/jwks.json").get_json())
     return jwt.decode(token, keys, registry=Algorithms(algorithms=["EdDSA", "ES256"]))
 
 
@@ -107,7 +108,7 @@ def test_two_ways_at_once_are_refused(oauth_client: OAuthClient) -> None:
     ],
 )
 def test_who_cannot_be_read_is_not_the_client(client: FlaskClient, authorization: str) -> None:
-    answer = client.post("/oauth2/token", data=GRANT, headers={"Authorization": authorization})
+    answer: Any = client.post("/oauth2/token", data=GRANT, headers={"Authorization": authorization})
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
     assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -194,7 +195,9 @@ def test_a_token_for_an_api_has_its_scopes_alone_and_is_for_nobody_else(
     for resource in (f"{base}/apis/shipments", f"{base}/apis/", f"{base}/apis/nothing"):
         assert of_orders.post("/oauth2/token", GRANT | {"resource": resource}).json["error"] == "invalid_target"
 
-    services.ledger.handle(ConnectApis(context=given.context(), application_id=application, apis=("shipments",)))
+    services.ledger.handle(
+        ConnectApis(context=given.context(), application_id=application, apis=api_names(("shipments",)))
+    )
     assert not of_orders.active(token)
 
 
@@ -205,7 +208,7 @@ def test_a_suspended_or_revoked_credentials_tokens_are_not_good_at_once(
     services: Services, client: FlaskClient, oauth_client: OAuthClient, verifier: SignedIn
 ) -> None:
     token = oauth_client.token()
-    about = {"context": given.context(), "credential_id": oauth_client.id}
+    about: dict[str, Any] = {"context": given.context(), "credential_id": oauth_client.id}
     assert by_gateway(client, verifier, token)["active"]
     services.ledger.handle(SuspendCredential(**about))
     assert by_gateway(client, verifier, token) == {"active": False}
@@ -275,7 +278,7 @@ def by_gateway(client: FlaskClient, verifier: SignedIn, token: str, **more: str)
 
 def test_a_gateway_may_sign_in_with_basic(client: FlaskClient, oauth_client: OAuthClient, verifier: SignedIn) -> None:
     basic = b64encode(f"gateway:{verifier.token}".encode()).decode()
-    answer = client.post(
+    answer: Any = client.post(
         "/oauth2/introspect", data={"token": oauth_client.token()}, headers={"Authorization": f"Basic {basic}"}
     )
     assert answer.json["active"]
@@ -327,7 +330,7 @@ def rotate(services: Services, algorithm: SigningAlgorithm, overlap: timedelta) 
 
 def published(client: FlaskClient) -> list[str]:
     """The algorithms of the published keys, newest first."""
-    return [key["alg"] for key in client.get("/.well-known/jwks.json").json["keys"]]
+    return [key["alg"] for key in client.get("/.well-known/jwks.json").get_json()["keys"]]
 
 
 def test_both_keys_are_published_during_a_rotation_and_tokens_of_both_are_good(
@@ -354,7 +357,7 @@ def test_a_rotation_without_overlap_ends_every_token(
 
 
 def test_a_key_whose_master_key_is_gone_is_replaced(client: FlaskClient, services: Services) -> None:
-    (first,) = client.get("/.well-known/jwks.json").json["keys"]
+    (first,) = client.get("/.well-known/jwks.json").get_json()["keys"]
     ring = Keyring([b"another master key of 32 bytes!!"])
     log = SimpleNamespace(datastore=services.store, keyring=ring)
     (second,) = Signer(log, services.ledger).published()["keys"]  # type: ignore[arg-type]
@@ -363,14 +366,14 @@ def test_a_key_whose_master_key_is_gone_is_replaced(client: FlaskClient, service
 
 def test_private_keys_are_nowhere_but_in_the_master_key(client: FlaskClient, services: Services) -> None:
     rotate(services, SigningAlgorithm.ES256, timedelta(0))
-    (key,) = client.get("/.well-known/jwks.json").json["keys"]
+    (key,) = client.get("/.well-known/jwks.json").get_json()["keys"]
     assert key.keys() == {"kty", "crv", "x", "y", "kid", "alg", "use"}
     (row,) = services.store.rows("SELECT * FROM signing_key_status")
     assert "d" not in row["public_jwk"]
 
 
 def test_the_metadata_names_endpoints_that_are_there(client: FlaskClient, services: Services) -> None:
-    found = client.get("/.well-known/oauth-authorization-server").json
+    found = client.get("/.well-known/oauth-authorization-server").get_json()
     assert found["issuer"] == services.settings.issuer_url
     for name in ("token", "introspection", "revocation"):
         path = found[f"{name}_endpoint"].removeprefix(found["issuer"])

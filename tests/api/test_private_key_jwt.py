@@ -113,7 +113,7 @@ def test_what_is_no_assertion_is_told_alike(key_client: KeyClient, assertion: st
 
 def test_another_key_and_another_algorithm_are_refused(key_client: KeyClient) -> None:
     assert key_client.ask(key_client.assertion(key=OKPKey.generate_key("Ed25519"))).status_code == 401
-    public = OctKey.import_key(key_client.key.as_dict(private=False)["x"])
+    public = OctKey.import_key(str(key_client.key.as_dict(private=False)["x"]))
     assert key_client.ask(key_client.assertion("HS256", key=public)).status_code == 401
     assert key_client.ask(key_client.assertion(), client_id="another").json["error"] == "invalid_request"
 
