@@ -328,10 +328,11 @@ class Server(AuthorizationServer):
 
         A token goes with the secret it was issued for: one that a rotation ended at once ends its tokens.
         """
-        claims = self.signer.read(token, at) if len(token) <= TOKEN_CHARS_MAX else None
-        if claims is None or claims["exp"] <= at.timestamp() or claims["iss"] != self.issuer:
+        signed = self.signer.read(token) if len(token) <= TOKEN_CHARS_MAX else None
+        if signed is None or signed.claims["exp"] <= at.timestamp() or signed.claims["iss"] != self.issuer:
             return None
-        for candidate in find_client(self.services.store, claims["client_id"], claims["jti"]):
+        claims = signed.claims
+        for candidate in find_client(self.services.store, claims["client_id"], claims["jti"], signed.kid):
             if candidate.secret_version == claims["secret_version"]:
                 return claims, candidate
         return None

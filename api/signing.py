@@ -7,7 +7,7 @@ rotated them when, and their public halves.
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from joserfc import jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
@@ -32,6 +32,13 @@ CACHED_SECONDS = 300
 TYPE = "at+jwt"
 
 Claims = Mapping[str, Any]
+
+
+class SignedToken(NamedTuple):
+    """What a token says, and the name of the key that signed it."""
+
+    kid: str
+    claims: Claims
 
 
 class Algorithms(JWSRegistry):
@@ -105,30 +112,36 @@ class Signer:
         header = {"alg": newest.algorithm, "typ": TYPE, "kid": newest.kid}
         return jwt.encode(header, dict(claims), self._open(newest), registry=_OURS)
 
-    def read(self, token: str, at: datetime) -> Claims | None:
-        """The claims of a token that was signed here with a key that is still good; None for any other.
+    def read(self, token: str) -> SignedToken | None:
+        """A token that was signed here; None for any other.
 
-        Whether the token itself is still good is for the caller to see.
+        Whether it, and the key that signed it, are still good is for the caller to see.
         """
         try:
-            return jwt.decode(token, self._key_of(at), registry=_OURS).claims
+            found = jwt.decode(token, self._key_of, registry=_OURS)
         except (JoseError, ValueError):  # the second: what is no text of tokens at all
             return None
+        return SignedToken(str(found.header["kid"]), found.claims)
 
     def published(self) -> dict[str, Any]:
         """The keys of now, as they are published: read anew, so that whoever missed one finds it."""
         self._read()
         return key_set(list(self._keys.values()))
 
-    def _key_of(self, at: datetime) -> Any:
-        def found(recipient: Any) -> Key:
-            header = recipient.headers()
-            key = self._known().get(header.get("kid"))
-            if key is None or header.get("typ") != TYPE or header.get("alg") != key.algorithm or _past(key, at):
-                raise UnsupportedAlgorithmError("this was not signed here")
-            return import_key({**key.public_jwk})
+    def _key_of(self, recipient: Any) -> Key:
+        """The key that a token names, as joserfc asks for it."""
+        header = recipient.headers()
+        kid, kind, algorithm = header.get("kid"), header.get("typ"), header.get("alg")
+        key = self._named(kid) if isinstance(kid, str) else None
+        if key is None or kind != TYPE or algorithm != key.algorithm:
+            raise UnsupportedAlgorithmError("this was not signed here")
+        return import_key({**key.public_jwk})
 
-        return found
+    def _named(self, kid: str) -> PublicKey | None:
+        """A key by its name; one that another process made a moment ago is looked for."""
+        if kid not in self._known():
+            self._read()
+        return self._keys.get(kid)
 
     def _known(self) -> Mapping[str, PublicKey]:
         if time.monotonic() - self._read_at > KEPT_SECONDS:
@@ -172,10 +185,6 @@ def _private(keyring: Keyring, master_key_id: str, kid: str, algorithm: SigningA
     if algorithm is SigningAlgorithm.EDDSA:
         return OKPKey.import_key(raw)  # type: ignore[arg-type]  # the algorithm says which of the two it is
     return ECKey.import_key(raw)  # type: ignore[arg-type]
-
-
-def _past(key: PublicKey, at: datetime) -> bool:
-    return key.expires_at is not None and key.expires_at <= at
 
 
 def key_document(key: PublicKey) -> dict[str, Any]:

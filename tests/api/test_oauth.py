@@ -1,7 +1,9 @@
 """OAuth 2: tokens for clients, what they say, and how they end."""
 
-from base64 import b64encode
+import json
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from flask.testing import FlaskClient
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from api.app import create_app
 from api.signing import Algorithms, Signer, issue_signing_key
 from api.wiring import Services
 from ledger.commands import (
@@ -31,18 +34,19 @@ from tests.api.conftest import SignedIn, SignIn
 GRANT = {"grant_type": "client_credentials"}
 
 
+@dataclass
 class OAuthClient:
-    """A credential of the kind oauth_client, and how it talks to the endpoints."""
+    """A credential of the kind oauth_client, and how it talks to a process of the service."""
 
-    def __init__(self, client: FlaskClient, services: Services, organisation: UUID, **changes: Any) -> None:
-        self._client = client
-        receipt, self.secret = given.a_credential(services, organisation, kind=Kind.OAUTH_CLIENT, **changes)
-        self.id, self.public_id = receipt.id, receipt.state.public_id
+    client: FlaskClient
+    id: UUID
+    public_id: str
+    secret: str
 
     def post(self, path: str, form: Mapping[str, str], **more: Any) -> Any:
         """The response to a form that is sent with Basic."""
         basic = b64encode(f"{self.public_id}:{self.secret}".encode()).decode()
-        return self._client.post(path, data=form, headers={"Authorization": f"Basic {basic}"}, **more)
+        return self.client.post(path, data=form, headers={"Authorization": f"Basic {basic}"}, **more)
 
     def token(self, **form: str) -> str:
         """An access token."""
@@ -57,10 +61,16 @@ class OAuthClient:
         return active
 
 
+def a_client(client: FlaskClient, services: Services, organisation: UUID, **changes: Any) -> OAuthClient:
+    """A new credential as an OAuth client, changed as asked."""
+    receipt, secret = given.a_credential(services, organisation, kind=Kind.OAUTH_CLIENT, **changes)
+    return OAuthClient(client, receipt.id, receipt.state.public_id, secret)
+
+
 @pytest.fixture
 def oauth_client(client: FlaskClient, services: Services, organisation: UUID) -> OAuthClient:
     """An OAuth client of the organisation."""
-    return OAuthClient(client, services, organisation)
+    return a_client(client, services, organisation)
 
 
 def read(client: FlaskClient, token: str) -> Any:
@@ -115,7 +125,7 @@ def test_who_cannot_be_read_is_not_the_client(client: FlaskClient, authorization
 
 
 def test_no_other_kind_of_credential_gets_a_token(client: FlaskClient, services: Services, organisation: UUID) -> None:
-    key = OAuthClient(client, services, organisation)
+    key = a_client(client, services, organisation)
     receipt, key.secret = given.a_credential(services, organisation, kind=Kind.KEY_PAIR)
     key.public_id = receipt.state.public_id
     assert key.post("/oauth2/token", GRANT).json["error"] == "invalid_client"
@@ -127,7 +137,7 @@ def test_the_public_id_must_be_the_secrets_own(oauth_client: OAuthClient) -> Non
 
 
 def test_an_allowlist_holds_at_the_token_endpoint(client: FlaskClient, services: Services, organisation: UUID) -> None:
-    far = OAuthClient(client, services, organisation, networks=(Network("198.51.100.0/24"),))
+    far = a_client(client, services, organisation, networks=(Network("198.51.100.0/24"),))
     assert far.post("/oauth2/token", GRANT).json["error"] == "unauthorized_client"
     assert far.post("/oauth2/token", GRANT, environ_base={"REMOTE_ADDR": "198.51.100.7"}).status_code == 200
 
@@ -180,7 +190,7 @@ def test_a_token_for_an_api_has_its_scopes_alone_and_is_for_nobody_else(
         {"orders": ["order:view"], "shipments": ["shipment:view"]},
     )
     application = given.an_application(services, organisation, "orders")
-    of_orders = OAuthClient(
+    of_orders = a_client(
         client,
         services,
         organisation,
@@ -245,7 +255,7 @@ def test_a_client_revokes_its_own_token_and_no_other_ones(
     assert oauth_client.post("/oauth2/revoke", {"token": first}).status_code == 200
     assert oauth_client.post("/oauth2/revoke", {"token": "nothing"}).status_code == 200
     assert oauth_client.post("/oauth2/revoke", {}).json["error"] == "invalid_request"
-    other = OAuthClient(client, services, organisation)
+    other = a_client(client, services, organisation)
     assert other.post("/oauth2/revoke", {"token": second}).json["error"] == "invalid_grant"
     assert oauth_client.active(second)
     assert not other.active(second)
@@ -254,7 +264,7 @@ def test_a_client_revokes_its_own_token_and_no_other_ones(
 def test_a_token_lives_no_longer_than_its_credential(
     client: FlaskClient, services: Services, organisation: UUID
 ) -> None:
-    soon = OAuthClient(client, services, organisation, expires_at=datetime.now(UTC) + timedelta(seconds=30))
+    soon = a_client(client, services, organisation, expires_at=datetime.now(UTC) + timedelta(seconds=30))
     assert soon.post("/oauth2/token", GRANT).json["expires_in"] < 30
 
 
@@ -288,7 +298,7 @@ def test_a_gateway_may_sign_in_with_basic(client: FlaskClient, oauth_client: OAu
 def test_a_gateway_tells_where_the_token_was_presented(
     client: FlaskClient, services: Services, organisation: UUID, verifier: SignedIn
 ) -> None:
-    bound = OAuthClient(
+    bound = a_client(
         client, services, organisation, networks=(Network("127.0.0.0/8"),), channel=Channel.REST, mode=Mode.LIVE
     )
     token = bound.token()
@@ -315,7 +325,28 @@ def test_whoever_is_no_gateway_is_refused(
     assert client.post("/oauth2/introspect", data={"token": "x"}, headers=headers).status_code == 401
 
 
-@pytest.mark.parametrize("token", ["x", "a.b.c", "\x00", "é", "e30.e30.e30", "eyJhbGciOiJub25lIn0.e30.", "x" * 60_000])
+def forged(header: Any) -> str:
+    """A token with this header, and nothing in it."""
+    return f"{urlsafe_b64encode(json.dumps(header).encode()).decode().rstrip('=')}.e30.e30"
+
+
+FORGED = [
+    forged(header)
+    for header in (
+        [],
+        {"alg": "none"},
+        {"alg": "EdDSA", "kid": []},
+        {"alg": ["EdDSA"], "kid": "x"},
+        {"alg": "EdDSA", "kid": "x\x00", "typ": "at+jwt"},
+        {"alg": "HS256", "kid": "x", "typ": "at+jwt"},
+        {"alg": "EdDSA", "crit": ["x"], "x": 1},
+    )
+]
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "a.b.c", "\x00", "é", "e30.e30.e30", "eyJhbGciOiJub25lIn0.e30.", *FORGED, "x" * 60_000]
+)
 def test_what_was_not_signed_here_is_not_good(oauth_client: OAuthClient, token: str) -> None:
     assert oauth_client.post("/oauth2/introspect", {"token": token}).json == {"active": False}
 
@@ -354,6 +385,17 @@ def test_a_rotation_without_overlap_ends_every_token(
     assert len(published(client)) == 1
     assert not oauth_client.active(old)
     assert oauth_client.active(oauth_client.token())
+
+
+def test_another_process_knows_a_new_key_and_the_end_of_an_old_one_at_once(
+    services: Services, oauth_client: OAuthClient
+) -> None:
+    other, third = (replace(oauth_client, client=create_app(services).test_client()) for _ in range(2))
+    old = oauth_client.token()
+    assert other.active(old)
+    rotate(services, SigningAlgorithm.EDDSA, timedelta(0))
+    assert not other.active(old)
+    assert other.active(third.token())
 
 
 def test_a_key_whose_master_key_is_gone_is_replaced(client: FlaskClient, services: Services) -> None:

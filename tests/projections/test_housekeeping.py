@@ -1,5 +1,6 @@
 """What is kept for a while goes when the while is over."""
 
+import time
 from uuid import uuid4
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from api.wiring import Services
 from ledger.store import housekeeping
 from ledger.store.housekeeping import keep_house
+from projections.oauth import is_new_assertion, revoke_token
 
 
 def remember(services: Services, key: str, age: str) -> None:
@@ -40,3 +42,13 @@ def test_much_is_removed_in_bounded_batches(services: Services, monkeypatch: pyt
     monkeypatch.setattr(housekeeping, "BATCHES_MAX", 2)
     assert keep_house(services.store) == (2000, 2000, 0, 0)
     assert keep_house(services.store) == (0, 500, 0, 0)  # the keys that went had the answers that were left
+
+
+def test_tokens_and_assertions_are_forgotten_once_they_expired(services: Services) -> None:
+    now = time.time()
+    for name, expires in (("old", now - 1), ("new", now + 60)):
+        revoke_token(services.store, name, expires)
+        assert is_new_assertion(services.store, name, expires)
+    assert keep_house(services.store) == (0, 0, 1, 1)
+    assert not is_new_assertion(services.store, "new", now + 60)
+    assert services.store.rows("SELECT jti FROM revoked_token") == [{"jti": "new"}]
