@@ -144,20 +144,18 @@ class Server(AuthorizationServer):
 
     def respond(self, endpoint: str) -> Response:
         """The answer to the request at hand, which is one to `token` or to one of Authlib's named endpoints."""
+        response: Response
         try:
             asked = _FormRequest(_form_of_request(), request.headers)
             if endpoint != "token":
-                return self._given(self.create_endpoint_response(endpoint, asked))
-            if asked.payload.grant_type is None:
+                response = self.create_endpoint_response(endpoint, asked)
+            elif asked.payload.grant_type is None:
                 raise InvalidRequestError("grant_type is missing")
-            return self._given(self.create_token_response(asked))
+            else:
+                response = self.create_token_response(asked)
         except OAuth2Error as error:
-            return self._given(self.handle_error_response(None, error))
-
-    @staticmethod
-    def _given(response: Any) -> Response:
-        found: Response = response
-        return found
+            response = self.handle_error_response(None, error)
+        return response
 
     def metadata(self) -> dict[str, Any]:
         """What this server can (RFC 8414)."""

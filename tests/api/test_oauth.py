@@ -330,18 +330,16 @@ def forged(header: Any) -> str:
     return f"{urlsafe_b64encode(json.dumps(header).encode()).decode().rstrip('=')}.e30.e30"
 
 
-FORGED = [
-    forged(header)
-    for header in (
-        [],
-        {"alg": "none"},
-        {"alg": "EdDSA", "kid": []},
-        {"alg": ["EdDSA"], "kid": "x"},
-        {"alg": "EdDSA", "kid": "x\x00", "typ": "at+jwt"},
-        {"alg": "HS256", "kid": "x", "typ": "at+jwt"},
-        {"alg": "EdDSA", "crit": ["x"], "x": 1},
-    )
+HEADERS: list[Any] = [
+    [],
+    {"alg": "none"},
+    {"alg": "EdDSA", "kid": []},
+    {"alg": ["EdDSA"], "kid": "x"},
+    {"alg": "EdDSA", "kid": "x\x00", "typ": "at+jwt"},
+    {"alg": "HS256", "kid": "x", "typ": "at+jwt"},
+    {"alg": "EdDSA", "crit": ["x"], "x": 1},
 ]
+FORGED = [forged(header) for header in HEADERS]
 
 
 @pytest.mark.parametrize(
