@@ -14,6 +14,7 @@ from api import (
     docs,
     health,
     history,
+    oauth,
     observability,
     openapi,
     operators,
@@ -41,6 +42,7 @@ BLUEPRINTS = (
     history.blueprint,
     operators.blueprint,
     verify.blueprint,
+    oauth.blueprint,
     revocations.blueprint,
     webhooks.blueprint,
     secret_pattern.blueprint,
@@ -57,6 +59,7 @@ def create_app(services: Services) -> Flask:
     observability.register(app)
     problems.register(app)
     revocations.register(app, services.settings)
+    oauth.register(app, services)
     api = problems.ProblemApi(app)
     openapi.prepare(api)
     for blueprint in BLUEPRINTS:

@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 
 from api import granting, outgoing
 from api.auth import READS_CREDENTIALS, READS_HISTORY, WRITES_CREDENTIALS, allow, allow_mode, authenticate
+from api.client_keys import register_key
 from api.commanding import (
     BEGINNING,
     COMMAND,
@@ -56,6 +57,7 @@ from ledger.commands import (
     SuspendCredential,
 )
 from ledger.errors import InvalidValue, NotFound
+from ledger.events import StoredSecret
 from ledger.issuing import issue_credential, issue_rotation
 from ledger.values import (
     Channel,
@@ -148,8 +150,9 @@ class Credentials(MethodView):
         """
         allow(WRITES_CREDENTIALS, organisation_id)
 
-        def make() -> tuple[CreateCredential, str]:
-            wanted = {name: value for name, value in body.items() if name not in ("reason", "secret", "kind")}
+        def make() -> tuple[CreateCredential, str | None]:
+            apart = ("reason", "secret", "public_jwk", "kind")
+            wanted = {name: value for name, value in body.items() if name not in apart}
             _check_superseded(organisation_id, wanted.get("supersedes"))
             wanted["allowlist"] = wanted.get("allowlist") or ()
             grounds = granting.grounds_of(
@@ -163,11 +166,12 @@ class Credentials(MethodView):
                 organisation_id,
                 kind=body["kind"],
                 chosen_secret=body.get("secret"),
+                public_key=_public_key(body),
                 ceiling=grounds.ceiling,
                 **wanted,
             )
             allow_mode(command.mode)
-            return command, secret.plaintext
+            return command, secret.plaintext or None
 
         return carry_out(
             make,
@@ -175,6 +179,11 @@ class Credentials(MethodView):
             status=201,
             location=lambda state: f"/v1/organisations/{organisation_id}/credentials/{state.id}",
         )
+
+
+def _public_key(body: Body) -> StoredSecret | None:
+    """The public key that the body registers in place of a secret."""
+    return register_key(body["public_jwk"]) if body.get("public_jwk") is not None else None
 
 
 def _filters(query: Body) -> CredentialFilters:
@@ -263,17 +272,18 @@ class Rotation(MethodView):
         """
         row = writable(organisation_id, credential_id)
 
-        def make() -> tuple[RotateSecret, str]:
+        def make() -> tuple[RotateSecret, str | None]:
             command, secret = issue_rotation(
                 services().keyring.digests,
                 context(body.get("reason")),
                 row,
                 chosen_secret=body.get("secret"),
+                public_key=_public_key(body),
                 login=body.get("login"),
                 overlap=timedelta(seconds=body["overlap_seconds"]),
                 expected_version=expected_version(row["version"]),
             )
-            return command, secret.plaintext
+            return command, secret.plaintext or None
 
         return carry_out(make, represent)
 

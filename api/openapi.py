@@ -42,6 +42,11 @@ CONFIG: Document = {
 }
 
 SECURITY_SCHEMES: Document = {
+    "clientBasic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The public id and the secret of a credential of the kind `oauth_client`.",
+    },
     "operatorToken": {"type": "http", "scheme": "bearer", "description": "An operator's token, `kl_operator_...`."},
     "gatewayToken": {
         "type": "apiKey",
@@ -156,7 +161,7 @@ def document(api: Api) -> Document:
             for parameter in [*item.get("parameters", ()), *operation.get("parameters", ())]:
                 if "$ref" not in parameter and "description" not in parameter:
                     parameter["description"] = MEANINGS_OF_PARAMETERS[parameter["name"]]
-            _complete(path, method, operation, signed_in=operation.get("security", whole["security"]) != [])
+            _complete(path, method, operation, signed_in=_takes_our_token(operation.get("security", whole["security"])))
     return whole
 
 
@@ -175,6 +180,11 @@ def _complete(path: str, method: str, operation: Document, *, signed_in: bool) -
     for response in responses.values():
         if "$ref" not in response:
             response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/X-Request-Id"}
+
+
+def _takes_our_token(security: Any) -> bool:
+    """Whether an operator signs in; OAuth's clients are refused in OAuth's own words."""
+    return any("operatorToken" in way or "gatewayToken" in way for way in security)
 
 
 def _refusals(path: str, method: str, operation: Document, *, signed_in: bool) -> set[int]:

@@ -212,19 +212,13 @@ def _free_address(settings: Settings) -> str:
                 return str(found[0])
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise SettingsError(f"cannot listen on {url(settings)}: {error.strerror}") from None
+                raise SettingsError(f"cannot listen on {settings.url}: {error.strerror}") from None
             if time.monotonic() > deadline:
                 raise SettingsError(
                     f"port {settings.port} of {settings.host} is in use: stop what listens there, "
                     f"or set {PREFIX}PORT to another one"
                 ) from None
         time.sleep(0.1)
-
-
-def url(settings: Settings) -> str:
-    """Where the service answers."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
 
 
 def _announce(settings: Settings, address: str) -> None:
@@ -240,7 +234,7 @@ def _announce(settings: Settings, address: str) -> None:
         except OSError:
             time.sleep(0.02)
         else:
-            _say(url(settings))
+            _say(settings.url)
             return
 
 

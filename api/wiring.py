@@ -14,6 +14,7 @@ from ledger.operator import Operator
 from ledger.organisation import Organisation
 from ledger.service import Ledger, RowsOf
 from ledger.settings import Settings
+from ledger.signing_key import SigningKey
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keys import Keyring
@@ -28,6 +29,7 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    signing_key_status,
     webhook_endpoint_status,
 )
 from projections.catalogue_status import Catalogues
@@ -43,6 +45,7 @@ INLINE_ROWS: Mapping[type, RowsOf] = {
     Credential: credential_status.rows_of,
     BulkRevocation: bulk_revocation_status.rows_of,
     WebhookEndpoint: webhook_endpoint_status.rows_of,
+    SigningKey: signing_key_status.rows_of,
 }
 
 

@@ -31,6 +31,7 @@ from ledger.values import (
     RevocationReason,
     Role,
     Scope,
+    SigningAlgorithm,
     WebhookUrl,
 )
 
@@ -393,3 +394,19 @@ class RemoveWebhookEndpoint(Command):
     """Give the endpoint up, for good, and destroy its signing secret."""
 
     endpoint_id: UUID
+
+
+SIGNING_KEY_ID = UUID("00000000-0000-7000-8000-000000000001")
+"""The signing key is one for a ledger, there from the start; this names it in its log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateSigningKey(Command):
+    """Sign access tokens with a new key; those that the one before signed stay good for the overlap."""
+
+    signing_key_id: UUID = field(init=False, default=SIGNING_KEY_ID)
+    kid: str
+    algorithm: SigningAlgorithm
+    master_key_id: str
+    public_jwk: Mapping[str, str]
+    overlap: timedelta

@@ -12,7 +12,18 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.permissions import Api, Group
-from ledger.values import AccessLevel, AccountKind, Channel, Environment, Kind, Mode, RevocationReason, Role, Via
+from ledger.values import (
+    AccessLevel,
+    AccountKind,
+    Channel,
+    Environment,
+    Kind,
+    Mode,
+    RevocationReason,
+    Role,
+    SigningAlgorithm,
+    Via,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,9 @@ class StoredSecret:
 
     `algorithm` is `hmac-sha256` (a generated secret), `hmac-sha256/sha256` (an imported SHA-256 digest, digested again)
     or `argon2id` (a chosen password, whose hash is sealed in the event's `password_hash`). `digest` is lower-case hex,
-    `key_id` names the digest key, `hint` is the secret's last four characters (empty for chosen passwords).
+    `key_id` names the digest key, `hint` is the secret's last four characters (empty for chosen passwords). Of a client
+    that keeps its secret to itself and registered a public key, `algorithm` is `public-jwk`, `digest` the key as a JSON
+    Web Key (RFC 7517), and `hint` ends its thumbprint (RFC 7638).
     """
 
     version: int
@@ -479,6 +492,26 @@ class WebhookEndpointRemoved(Event):
     TOPIC: ClassVar[str] = "webhook_endpoint.removed"
 
 
+# --- the signing key ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRotated(Event):
+    """Access tokens are signed with a new key. Those of the one before are good until `previous_expires_at`.
+
+    `kid` names the key in tokens, and `public_jwk` is its public half (RFC 7517). The private half is stored nowhere:
+    it is derived from the master key that `master_key_id` names.
+    """
+
+    TOPIC: ClassVar[str] = "signing_key.rotated"
+
+    kid: str
+    algorithm: SigningAlgorithm
+    master_key_id: str
+    public_jwk: Mapping[str, str]
+    previous_expires_at: datetime
+
+
 EVENTS: tuple[type[Event], ...] = (
     OrganisationRegistered,
     OrganisationRenamed,
@@ -514,6 +547,7 @@ EVENTS: tuple[type[Event], ...] = (
     WebhookEndpointDisabled,
     WebhookEndpointEnabled,
     WebhookEndpointRemoved,
+    SigningKeyRotated,
 )
 
 

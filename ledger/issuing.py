@@ -72,18 +72,20 @@ def issue_credential(
     *,
     kind: str,
     chosen_secret: str | None = None,
+    public_key: StoredSecret | None = None,
     credential_id: UUID | None = None,
     ceiling: frozenset[str] | None = None,
     **wanted: Unpack[Wanted],
 ) -> tuple[CreateCredential, IssuedSecret]:
-    """A new credential with a generated secret, or with the password that a channel login's user chose.
+    """A new credential with a generated secret, the password that a channel login's user chose, or the public key of an
+    OAuth client, which then has no secret to give away.
 
     `ceiling` are the scopes that its application's APIs take (`Catalogue.ceiling`), None for no application.
     A channel login needs a channel; where no login is asked for, one is generated.
     """
     identity = _identify(kind, None, wanted)
     described = _described(catalogue, ceiling, identity, wanted)  # before the work of hashing a password
-    secret = _secret(digests, identity.kind, identity.mode, identity.login or "", chosen_secret)
+    secret = _secret(digests, identity.kind, identity.mode, identity.login or "", chosen_secret, public_key)
     command = CreateCredential(
         context=context,
         credential_id=credential_id or uuid7(),
@@ -131,6 +133,7 @@ def issue_rotation(
     credential: Mapping[str, Any],
     *,
     chosen_secret: str | None = None,
+    public_key: StoredSecret | None = None,
     login: str | None = None,
     overlap: timedelta = timedelta(0),
     expected_version: int | None = None,
@@ -141,7 +144,7 @@ def issue_rotation(
     """
     kind, mode = Kind(credential["kind"]), Mode(credential["mode"])
     new_login = optional(Login, login)
-    secret = _secret(digests, kind, mode, new_login or credential["public_id"], chosen_secret)
+    secret = _secret(digests, kind, mode, new_login or credential["public_id"], chosen_secret, public_key)
     command = RotateSecret(
         context=context,
         expected_version=expected_version,
@@ -282,7 +285,15 @@ def parse_preset(name: str | None) -> Preset | None:
     raise InvalidValue("preset", f"is not one of {', '.join(PRESETS)}", "invalid_choice")
 
 
-def _secret(digests: DigestKeys, kind: Kind, mode: Mode, login: str, chosen: str | None) -> IssuedSecret:
+def _secret(
+    digests: DigestKeys, kind: Kind, mode: Mode, login: str, chosen: str | None, public_key: StoredSecret | None
+) -> IssuedSecret:
+    if public_key is not None:
+        if kind is not Kind.OAUTH_CLIENT:
+            raise InvalidValue("public_jwk", "only an OAuth client may have a public key", "contradiction")
+        if chosen is not None:
+            raise InvalidValue("public_jwk", "and a secret exclude each other", "contradiction")
+        return IssuedSecret("", public_key)
     if chosen is None:
         return digests.issue(kind, mode)
     if kind is not Kind.CHANNEL_LOGIN:  # said before any work is spent on hashing it

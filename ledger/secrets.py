@@ -30,6 +30,7 @@ Holder = Kind | Literal["operator"]
 HMAC_SHA256 = "hmac-sha256"
 HMAC_OF_SHA256 = "hmac-sha256/sha256"
 ARGON2ID = "argon2id"
+PUBLIC_JWK = "public-jwk"
 
 PUBLIC_ID_PREFIXES: Mapping[Kind, str] = {
     Kind.API_KEY: "ak",

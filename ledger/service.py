@@ -17,6 +17,7 @@ from ledger import (
     credential,
     operator,
     organisation,
+    signing_key,
     webhook_endpoint,
 )
 from ledger.channel_slots import take_slot
@@ -51,6 +52,7 @@ from ledger.commands import (
     RevokeCredential,
     RotateOperatorToken,
     RotateSecret,
+    RotateSigningKey,
     RotateWebhookEndpointSecret,
     SetAllowlist,
     SetCatalogue,
@@ -108,6 +110,9 @@ BULK_REVOCATION = Aggregate(
 WEBHOOK_ENDPOINT = Aggregate(
     "webhook_endpoint", webhook_endpoint.evolve, "endpoint_id", lambda state: state.organisation_id, True
 )
+SIGNING_KEY = Aggregate(
+    "signing_key", signing_key.evolve, "signing_key_id", lambda _state: None, False, always_there=True
+)
 
 # For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
 ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
@@ -145,6 +150,7 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     DisableWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.disable_webhook_endpoint, False),
     EnableWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.enable_webhook_endpoint, False),
     RemoveWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.remove_webhook_endpoint, False),
+    RotateSigningKey: (SIGNING_KEY, signing_key.rotate_signing_key, False),
 }
 
 # Commands that begin something of an organisation's.

@@ -16,6 +16,8 @@ DATA_DIR = Path(".keyledger")
 FOR_TESTS = "KEYLEDGER_TEST_"  # variables of the test suite, which starts the service in its own environment
 
 # PostgreSQL keeps 63 bytes of a name (and pg_ for itself); the rest is for what is named after the schema.
+# RFC 8414 section 2, without a path: then its documents stand where every client looks for them.
+_ISSUER = re.compile(r"https?://[A-Za-z0-9._~-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _SCHEMA = re.compile("[a-z_][a-z0-9_]{0,38}")
 
 
@@ -115,6 +117,8 @@ class Settings:
     webhook_private_addresses: tuple[AnyNetwork, ...] = _setting(
         (), "comma-separated networks that webhooks may be sent to besides public addresses; also without TLS"
     )
+    issuer: str = _setting("", "URL by which clients reach the service, as tokens name it; empty for the address above")
+    access_token_seconds: int = _setting(600, "how long an access token is good", (60, 86_400))
     body_bytes_max: int = _setting(65_536, "largest request body that is read", (1_024, 10_485_760))
     trusted_proxies: tuple[AnyNetwork, ...] = _setting((), "comma-separated networks whose X-Forwarded-For is believed")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
@@ -128,12 +132,25 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}SCHEMA must be at most 39 of a-z, 0-9 and _, not begin with a digit, and not with pg_"
             )
+        if self.issuer and not _ISSUER.fullmatch(self.issuer):
+            raise SettingsError(f"{PREFIX}ISSUER must be a URL like https://keys.example.com, without a path")
         if not all(0 <= number <= CHANNEL_KEYS_MAX for number in self.channel_keys_max):
             raise SettingsError(f"{PREFIX}CHANNEL_KEYS_MAX must name numbers between 0 and {CHANNEL_KEYS_MAX}")
         if self.production_hints not in ("all", "granted"):
             raise SettingsError(f"{PREFIX}PRODUCTION_HINTS must be all or granted")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise SettingsError(f"{PREFIX}LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def url(self) -> str:
+        """Where the service answers on this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def issuer_url(self) -> str:
+        """The issuer of access tokens (RFC 8414 section 2)."""
+        return self.issuer or self.url
 
     @property
     def master_key_file(self) -> Path:

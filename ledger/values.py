@@ -104,6 +104,13 @@ class Role(StrEnum):
     VERIFIER = "verifier"
 
 
+class SigningAlgorithm(StrEnum):
+    """What access tokens are signed with, as JWS names it (RFC 8037 section 3.1, RFC 7518 section 3.4)."""
+
+    EDDSA = "EdDSA"
+    ES256 = "ES256"
+
+
 class AccountKind(StrEnum):
     """A master account, one beneath a master, or a merchant's."""
 

@@ -132,14 +132,17 @@ def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
     """
     if malformed(question.secret):
         return Verdict(Code.MALFORMED)
-    found = _matching(question, candidates)
-    if found is None:
-        return Verdict(Code.NOT_FOUND)
+    found = matching(question, candidates)
+    return Verdict(Code.NOT_FOUND) if found is None else judge(question, found)
+
+
+def judge(question: Question, found: Candidate) -> Verdict:
+    """The verdict on a credential whose holder was recognised, by its secret or by a token that was issued for it."""
     granted = found.granted()
     return Verdict(_code(question, found, granted), found, granted)
 
 
-def _matching(question: Question, candidates: Sequence[Candidate]) -> Candidate | None:
+def matching(question: Question, candidates: Sequence[Candidate]) -> Candidate | None:
     """The candidate whose secret was presented by someone who may know of it, or None.
 
     Where a password could be meant, every None takes as many password checks as a login can have live passwords:

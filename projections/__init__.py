@@ -10,6 +10,7 @@ from projections import (
     credential_status,
     operator_status,
     organisation_status,
+    signing_key_status,
     webhook_endpoint_status,
 )
 from projections.view import View
@@ -23,6 +24,7 @@ PROJECTIONS: tuple[View, ...] = (
     credential_status.VIEW,
     bulk_revocation_status.VIEW,
     webhook_endpoint_status.VIEW,
+    signing_key_status.VIEW,
     credential_list.VIEW,
     activity.VIEW,
 )

@@ -18,6 +18,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -81,6 +82,7 @@ VIEW: StateView[Account] = StateView(
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
+        *OF_SIGNING_KEYS,
     ),
 )
 

@@ -22,6 +22,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -86,6 +87,7 @@ VIEW: StateView[Application] = StateView(
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
+        *OF_SIGNING_KEYS,
     ),
 )
 

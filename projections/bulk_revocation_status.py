@@ -18,6 +18,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -85,6 +86,7 @@ VIEW: StateView[BulkRevocation] = StateView(
         *OF_APPLICATIONS,
         *OF_CREDENTIALS,
         *OF_WEBHOOK_ENDPOINTS,
+        *OF_SIGNING_KEYS,
     ),
 )
 

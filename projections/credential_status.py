@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from ledger.credential import Credential, evolve
+from ledger.secret_versions import LIVE_MAX
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.pipeline import TEXT_OID, Statement
 from ledger.store.recorder import InlineTable, Row
@@ -26,6 +27,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -148,6 +150,7 @@ VIEW: StateView[Credential] = StateView(
         *OF_APPLICATIONS,
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
+        *OF_SIGNING_KEYS,
     ),
 )
 
@@ -207,6 +210,15 @@ _BY_LOGIN = (
     "AND s.algorithm = 'argon2id' AND (s.expires_at IS NULL OR s.expires_at > now()) "
     "ORDER BY s.version DESC LIMIT 2"  # at most two secrets are live
 )
+# The secrets of a client that can be live, unless this token of it was revoked or the key that signed it given up.
+_BY_CLIENT = (
+    f"SELECT {_CANDIDATE} FROM credential_status c JOIN credential_secret s USING (credential_id) {_BELOW} "  # noqa: S608
+    "WHERE c.kind = 'oauth_client' AND c.public_id = $1 "
+    "AND NOT EXISTS (SELECT FROM revoked_token r WHERE r.jti = $2) "
+    "AND NOT EXISTS (SELECT FROM signing_key_status y WHERE y.kid = $3 AND y.expires_at <= now()) "
+    f"ORDER BY s.version DESC LIMIT {LIVE_MAX}"
+).format()
+_CLIENT = Statement(b"client", f"SELECT row_to_json(f) FROM ({_BY_CLIENT}) f".encode(), (TEXT_OID, TEXT_OID, TEXT_OID))  # noqa: S608
 _candidate = msgspec.json.Decoder(Candidate).decode
 
 
@@ -269,6 +281,16 @@ def look_up_for_verification(
     return FoundForVerification(
         None if caller is None else read_caller(caller), [row for row in rows if row is not None]
     )
+
+
+def find_client(store: LedgerDatastore, public_id: str, jti: str = "", kid: str = "") -> list[Candidate]:
+    """An OAuth client by its identifier, once for each secret that can be live, newest first.
+
+    Nothing where there is no such client, where `jti` names a token that was revoked, and where no token of the signing
+    key `kid` is good any more.
+    """
+    result = store.look_up(_CLIENT, [public_id.encode(), jti.encode(), kid.encode()])
+    return candidates_of(row for row in (result.get_value(n, 0) for n in range(result.ntuples)) if row is not None)
 
 
 def candidates_of(rows: Iterable[bytes]) -> list[Candidate]:

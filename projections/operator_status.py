@@ -21,6 +21,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -87,6 +88,7 @@ VIEW: StateView[Operator] = StateView(
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
+        *OF_SIGNING_KEYS,
     ),
 )
 

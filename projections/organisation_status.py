@@ -14,6 +14,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -56,6 +57,7 @@ VIEW: StateView[Organisation] = StateView(
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
+        *OF_SIGNING_KEYS,
     ),
 )
 

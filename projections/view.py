@@ -47,6 +47,7 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    SigningKeyRotated,
     WebhookEndpointDescribed,
     WebhookEndpointDisabled,
     WebhookEndpointEnabled,
@@ -97,6 +98,7 @@ OF_WEBHOOK_ENDPOINTS: EventTypes = (
     WebhookEndpointEnabled,
     WebhookEndpointRemoved,
 )
+OF_SIGNING_KEYS: EventTypes = (SigningKeyRotated,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from projections.view import (
     OF_CREDENTIALS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
 )
@@ -83,6 +84,7 @@ VIEW: StateView[WebhookEndpoint] = StateView(
         *OF_APPLICATIONS,
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
+        *OF_SIGNING_KEYS,
     ),
 )
 

@@ -22,6 +22,7 @@ from api.cli.organisations import organisation
 from api.cli.reporting import report
 from api.cli.revoking import revoke_all
 from api.cli.running import migrate, project, rebuild, serve
+from api.cli.signing_keys import signing_key
 from api.cli.verifying import verify
 from api.cli.webhooks import webhook
 
@@ -60,6 +61,7 @@ for _command in (
     application,
     credential,
     webhook,
+    signing_key,
     report,
     history,
     verify,

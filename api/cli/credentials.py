@@ -62,6 +62,7 @@ def credential() -> None:
 @click.option("--channel", type=options.OneOf(Channel), help="The one way in that it is good for.")
 @click.option("--login", help="The user name of a channel login; made up where left out.")
 @options.chosen_secret
+@options.public_key
 @click.option("--name", help="What people call it.")
 @click.option("--description")
 @click.option("--contact-email", help="Who answers for it.")
@@ -81,6 +82,7 @@ def create(
     kind: str,
     secret_file: Path | None,
     ask_secret: bool,
+    public_key_file: Path | None,
     label_pairs: tuple[tuple[str, str], ...],
     full: bool,
     scopes: tuple[str, ...],
@@ -103,6 +105,7 @@ def create(
             organisation,
             kind=kind,
             chosen_secret=chosen,
+            public_key=options.read_public_key(public_key_file),
             labels=dict(label_pairs),
             access_level=AccessLevel.FULL if full else AccessLevel.FINE_GRAINED,
             scopes=scopes or None,
@@ -187,6 +190,7 @@ def show(credential_id: UUID, json: bool) -> None:
 @_CREDENTIAL
 @options.overlap
 @options.chosen_secret
+@options.public_key
 @click.option("--login", help="Another login for a channel login; at once, so without an overlap.")
 @options.reason
 @options.expected_version
@@ -196,6 +200,7 @@ def rotate(
     overlap: timedelta,
     secret_file: Path | None,
     ask_secret: bool,
+    public_key_file: Path | None,
     login: str | None,
     reason: str,
     expected_version: int | None,
@@ -212,6 +217,7 @@ def rotate(
             session.context(reason),
             _row(session, session.credential(credential_id)),
             chosen_secret=chosen,
+            public_key=options.read_public_key(public_key_file),
             login=login,
             overlap=overlap,
             expected_version=expected_version,
@@ -450,8 +456,10 @@ def _carry_out(command: Callable[[Session], Command], said: str, json: bool) -> 
 def _print_with_secret(
     session: Session, receipt: Receipt, secret: IssuedSecret, chosen: str | None, json: bool
 ) -> None:
-    """A generated secret is shown this once; a chosen one is known to whoever chose it and is not shown at all."""
-    shown = {} if chosen is not None else {"secret": secret.plaintext}
+    """A generated secret is shown this once; a chosen one is known to whoever chose it and is not shown at all, and who
+    registered a public key has none.
+    """
+    shown = {} if chosen is not None or not secret.plaintext else {"secret": secret.plaintext}
     if json:
         print_json({**_document(session, receipt.state), **shown})
     elif shown:

@@ -19,6 +19,7 @@ from api.cli.operators import operator_facts
 from api.cli.output import console, moment, print_facts, print_json
 from api.cli.session import Session, open_ledger
 from api.cli.webhooks import endpoint_facts
+from api.signing import key_document
 from ledger.account import Account
 from ledger.application import Application
 from ledger.bulk_revocation import BulkRevocation
@@ -56,6 +57,7 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    SigningKeyRotated,
     StoredSecret,
     WebhookEndpointDescribed,
     WebhookEndpointDisabled,
@@ -75,9 +77,11 @@ from ledger.service import (
     CREDENTIAL,
     OPERATOR,
     ORGANISATION,
+    SIGNING_KEY,
     WEBHOOK_ENDPOINT,
     fold,
 )
+from ledger.signing_key import SigningKey
 from ledger.webhook_endpoint import WebhookEndpoint
 from projections import (
     account_status,
@@ -88,6 +92,7 @@ from projections import (
     organisation_status,
     webhook_endpoint_status,
 )
+from projections.signing_key_status import published
 
 State = (
     BulkRevocation
@@ -98,6 +103,7 @@ State = (
     | OrganisationCatalogue
     | Organisation
     | WebhookEndpoint
+    | SigningKey
 )
 
 _AGGREGATES = {
@@ -111,6 +117,7 @@ _AGGREGATES = {
         CATALOGUE,
         ORGANISATION,
         WEBHOOK_ENDPOINT,
+        SIGNING_KEY,
     )
 }
 
@@ -175,6 +182,8 @@ def _document(
             return document | {"as_of": as_of, "state": read}
         case Operator():
             return document | {"as_of": as_of, "state": documents.operator(operator_status.status_row(state))}
+        case SigningKey():
+            return document | {"as_of": as_of, "state": {"keys": [key_document(key) for key in published(state)]}}
         case Organisation():
             row = organisation_status.status_row(state)
             return document | {"as_of": as_of, "state": documents.organisation(row)}
@@ -198,6 +207,8 @@ def _facts(state: State, as_of: datetime) -> list[tuple[str, object]]:
             return [("organisation", state.organisation_id), ("version", state.catalogue.version)]
         case Operator():
             return operator_facts(state)
+        case SigningKey():
+            return [(f"key {key.version}", f"{key.kid} ({key.algorithm})") for key in published(state)]
         case Organisation():
             return [("id", state.id), ("name", state.name), ("registered", state.registered_at)]
         case WebhookEndpoint():
@@ -393,6 +404,10 @@ def _signing(event: WebhookEndpointSecretRotated) -> list[str]:
     return [f"the secret before signs too until {moment(event.previous_expires_at)}"]
 
 
+def _signing_key(event: SigningKeyRotated) -> list[str]:
+    return [f"key {event.kid} ({event.algorithm}); the one before until {moment(event.previous_expires_at)}"]
+
+
 TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
@@ -428,5 +443,6 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     WebhookEndpointDisabled: ("disabled", lambda _: ["nothing more is sent to it until it is enabled"]),
     WebhookEndpointEnabled: ("enabled", _nothing),
     WebhookEndpointRemoved: ("removed", lambda _: ["its signing secret was destroyed"]),
+    SigningKeyRotated: ("rotated", _signing_key),
 }
 """For every event, what happened in a word or two, and what there is to tell of it."""

@@ -1,5 +1,6 @@
 """The arguments that commands share, and how they are read."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
+from api.client_keys import register_key
+from ledger.events import StoredSecret
 from ledger.values import PASSWORD_BYTES_MAX
+
+KEY_BYTES_MAX = 65_536  # the largest RSA key takes a thousand, its certificates some more
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -139,6 +144,29 @@ def chosen_secret(command: Decorated) -> Decorated:
         type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
         help="Read that password from a file, or from standard input for -.",
     )(command)
+
+
+def public_key(command: Decorated) -> Decorated:
+    """`--public-key`: the public key of an OAuth client, which then has no secret."""
+    return click.option(
+        "--public-key",
+        "public_key_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file with the JSON Web Key that an OAuth client signs in with, in place of a secret.",
+    )(command)
+
+
+def read_public_key(file: Path | None) -> StoredSecret | None:
+    """What is kept of the key in a file, or None where there is none."""
+    if file is None:
+        return None
+    try:
+        jwk = json.loads(file.read_bytes()[:KEY_BYTES_MAX])
+    except (OSError, ValueError):
+        raise click.UsageError(f"{file} cannot be read as JSON") from None
+    if not isinstance(jwk, dict):
+        raise click.UsageError(f"{file} is not a JSON Web Key")
+    return register_key(jwk)
 
 
 def read_chosen_secret(secret_file: Path | None, ask_secret: bool) -> str | None:

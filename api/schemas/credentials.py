@@ -43,6 +43,15 @@ _SECRET = fields.String(
     validate=validate.Length(max=PASSWORD_BYTES_MAX),
     metadata={"description": "A chosen password, for channel logins; generated where left out.", "writeOnly": True},
 )
+_PUBLIC_JWK = fields.Dict(
+    keys=fields.String(validate=validate.Length(max=20)),
+    allow_none=True,
+    metadata={
+        "description": "The public key of an OAuth client (RFC 7517: Ed25519, P-256 or RSA), which then signs in with "
+        "private_key_jwt and has no secret.",
+        "example": {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    },
+)
 
 
 class CredentialIn(Why):
@@ -54,6 +63,7 @@ class CredentialIn(Why):
     channel = fields.String(allow_none=True, validate=validate.OneOf(list(Channel)))
     login = fields.String(allow_none=True, validate=validate.Length(max=100))
     secret = _SECRET
+    public_jwk = _PUBLIC_JWK
     name = _NAME
     description = _DESCRIPTION
     contact_email = _EMAIL
@@ -97,6 +107,7 @@ class RotationIn(Why):
         },
     )
     secret = _SECRET
+    public_jwk = _PUBLIC_JWK
     login = fields.String(
         allow_none=True,
         validate=validate.Length(max=100),
@@ -225,7 +236,9 @@ class CredentialDetailOut(CredentialOut):
 class CredentialWithSecretOut(CredentialOut):
     """A credential and its new secret, this once."""
 
-    secret = fields.String(required=True, metadata={"description": "Shown in this answer and never again."})
+    secret = fields.String(
+        metadata={"description": "Shown in this answer and never again; absent where a public key was registered."}
+    )
 
 
 class CredentialPage(Schema):

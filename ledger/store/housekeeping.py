@@ -1,5 +1,7 @@
 """What is kept for a while, removed when that is over. Run once a minute; running it twice at once does no more."""
 
+from typing import NamedTuple
+
 from ledger.store.datastore import LedgerDatastore
 
 HOUSEKEEPING_SECONDS = 60.0
@@ -22,6 +24,19 @@ DELETE FROM ledger_idempotency WHERE (actor, key) IN (
     ORDER BY created_at LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
 RETURNING 1
 """  # noqa: S608 - constants of ours
+# A token that expired is refused for that, and so is an assertion: nobody asks any more whether it was seen before.
+_FORGET_TOKENS = f"""
+DELETE FROM revoked_token WHERE jti IN (
+    SELECT jti FROM revoked_token WHERE expires_at < now()
+    ORDER BY expires_at LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants of ours
+_FORGET_ASSERTIONS = f"""
+DELETE FROM used_assertion WHERE digest IN (
+    SELECT digest FROM used_assertion WHERE expires_at < now()
+    ORDER BY expires_at LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants of ours
 
 
 _FORGET_DELIVERIES = f"""
@@ -32,11 +47,27 @@ RETURNING 1
 """  # noqa: S608 - constants of ours
 
 
-def keep_house(store: LedgerDatastore) -> tuple[int, int, int]:
-    """Remove kept answers after ten minutes, Idempotency-Keys after a day and webhook deliveries after a month; returns
-    how many of each.
+class Removed(NamedTuple):
+    """How many of each were removed."""
+
+    answers: int = 0
+    keys: int = 0
+    deliveries: int = 0
+    revoked_tokens: int = 0
+    assertions: int = 0
+
+
+def keep_house(store: LedgerDatastore) -> Removed:
+    """Remove kept answers after ten minutes, Idempotency-Keys after a day, webhook deliveries after a month, and of
+    OAuth's tokens what expired.
     """
-    return _repeat(store, _FORGET_ANSWERS), _repeat(store, _FORGET_KEYS), _repeat(store, _FORGET_DELIVERIES)
+    return Removed(
+        _repeat(store, _FORGET_ANSWERS),
+        _repeat(store, _FORGET_KEYS),
+        _repeat(store, _FORGET_DELIVERIES),
+        _repeat(store, _FORGET_TOKENS),
+        _repeat(store, _FORGET_ASSERTIONS),
+    )
 
 
 def _repeat(store: LedgerDatastore, statement: str) -> int:

@@ -2,8 +2,8 @@
 
 The master key is 32 random bytes from a file or a variable, never from the database. A ring holds the current one first
 and retired ones after it, one base64 line each. From each, HKDF-SHA256 (RFC 5869) derives keys for separate uses:
-digesting secrets, wrapping data keys, sealing kept answers, and a check value by which a wrong key is noticed before
-anything is written. Sealing is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce.
+digesting secrets, wrapping data keys, sealing kept answers, signing access tokens, and a check value by which a wrong
+key is noticed before anything is written. Sealing is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce.
 """
 
 import base64
@@ -19,16 +19,26 @@ from typing import Self
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ledger.secrets import DigestKeys
 from ledger.settings import Settings, SettingsError
+from ledger.values import SigningAlgorithm
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 KEYS_MAX = 4  # each retired key costs a digest at every verification of an unknown secret
+
+PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
+
+# The order of P-256's base point (SP 800-186 section 3.2.1.3), and the bytes that a private key for it is made of: 64
+# bits more than it has, so that what is left of the division is as good as uniform (FIPS 186-5 appendix A.2.1).
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_P256_BYTES = 40
 
 
 class WrongMasterKey(Exception):
@@ -118,6 +128,23 @@ class Keyring:
             ) from None
         return DataKey(AESGCM(key))
 
+    def signing_key(self, master_key_id: str, kid: str, algorithm: SigningAlgorithm) -> PrivateKey:
+        """The private key that signs access tokens under this name: derived, so that it is stored nowhere.
+
+        Raises `WrongMasterKey` where the ring lacks the master key.
+        """
+        if master_key_id not in self._masters:
+            raise WrongMasterKey(f"the signing key {kid} cannot be derived from the master keys at hand")
+        use = f"signing access tokens {algorithm} {kid}"
+        if algorithm is SigningAlgorithm.EDDSA:
+            return Ed25519PrivateKey.from_private_bytes(derive(self._masters[master_key_id], use))
+        seed = derive(self._masters[master_key_id], use, _P256_BYTES)
+        return derive_private_key(int.from_bytes(seed, "big") % (_P256_ORDER - 1) + 1, SECP256R1())
+
+    def holds(self, master_key_id: str) -> bool:
+        """Whether this master key is in the ring."""
+        return master_key_id in self._masters
+
     def seal_answer(self, answer: bytes, associated: bytes) -> bytes:
         """An answer that holds a secret, sealed for the minutes it is kept."""
         nonce = os.urandom(NONCE_BYTES)
@@ -137,9 +164,9 @@ def key_id(master_key: bytes) -> str:
     return hashlib.sha256(b"keyledger key id" + derive(master_key, "key id")).hexdigest()[:16]
 
 
-def derive(master_key: bytes, use: str) -> bytes:
+def derive(master_key: bytes, use: str, length: int = KEY_BYTES) -> bytes:
     """The key for one use (RFC 5869; the use is the info)."""
-    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"keyledger v1 " + use.encode()).derive(master_key)
+    return HKDF(SHA256(), length, salt=None, info=b"keyledger v1 " + use.encode()).derive(master_key)
 
 
 def parse_master_keys(text: str) -> list[bytes]:

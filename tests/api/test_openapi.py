@@ -91,7 +91,9 @@ def test_every_refusal_is_documented_as_a_problem(document: Document) -> None:
         for status, response in operation["responses"].items():
             if int(status) >= 400 and path not in ("/readyz", "/v1/authorize"):
                 content = resolved(document, response)["content"]
-                assert list(content) == [MEDIA_TYPE], f"{method} {path} {status}"
+                told_by_oauth = path.startswith("/oauth2/") and status in ("400", "401", "403")  # RFC 6749 section 5.2
+                expected = "application/json" if told_by_oauth else MEDIA_TYPE
+                assert list(content) == [expected], f"{method} {path} {status}"
 
 
 def test_every_answer_is_documented_with_the_requests_id(document: Document) -> None:
@@ -102,6 +104,7 @@ def test_every_answer_is_documented_with_the_requests_id(document: Document) -> 
 
 def test_every_command_takes_an_idempotency_key_and_what_changes_a_thing_if_match(document: Document) -> None:
     asking = {"verify", "verifyBatch", "previewGrant", "revokePresented", "replayWebhookDelivery"}
+    asking |= {"issueToken", "introspectToken", "revokeToken"}
     for method, path, operation in operations(document):
         commands = method != "get" and operation["operationId"] not in asking
         names = {resolved(document, p)["name"] for p in operation.get("parameters", ())}

@@ -25,6 +25,7 @@ DOMAIN = (
     "permissions",
     "secret_format",
     "secret_versions",
+    "signing_key",
     "values",
     "verification",
     "webhook_endpoint",

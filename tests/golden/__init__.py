@@ -45,6 +45,7 @@ from ledger.events import (
     OrganisationRegistered,
     OrganisationRenamed,
     Recorded,
+    SigningKeyRotated,
     StoredSecret,
     WebhookEndpointDescribed,
     WebhookEndpointDisabled,
@@ -65,6 +66,7 @@ from ledger.values import (
     Mode,
     RevocationReason,
     Role,
+    SigningAlgorithm,
     Via,
 )
 
@@ -199,6 +201,14 @@ SAMPLES: tuple[Event, ...] = (
     WebhookEndpointDisabled(CONTEXT),
     WebhookEndpointEnabled(CONTEXT),
     WebhookEndpointRemoved(CONTEXT),
+    SigningKeyRotated(
+        CONTEXT,
+        kid="0197a000-0000-7000-8000-00000000000a",
+        algorithm=SigningAlgorithm.EDDSA,
+        master_key_id="0123456789abcdef",
+        public_jwk={"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        previous_expires_at=LATER,
+    ),
 )
 
 

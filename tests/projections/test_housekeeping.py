@@ -1,12 +1,14 @@
 """What is kept for a while goes when the while is over."""
 
+import time
 from uuid import uuid4
 
 import pytest
 
 from api.wiring import Services
 from ledger.store import housekeeping
-from ledger.store.housekeeping import keep_house
+from ledger.store.housekeeping import Removed, keep_house
+from projections.oauth import is_new_assertion, revoke_token
 from tests import given
 
 
@@ -28,9 +30,9 @@ def kept(services: Services) -> dict[str, bool]:
 def test_answers_go_after_ten_minutes_and_keys_after_a_day(services: Services) -> None:
     for key, age in (("new", "9 minutes"), ("old", "11 minutes"), ("older", "25 hours")):
         remember(services, key, age)
-    assert keep_house(services.store) == (2, 1, 0)
+    assert keep_house(services.store) == Removed(answers=2, keys=1)
     assert kept(services) == {"new": True, "old": False}
-    assert keep_house(services.store) == (0, 0, 0)
+    assert keep_house(services.store) == Removed()
 
 
 def test_webhook_deliveries_go_after_a_month_with_their_attempts(services: Services) -> None:
@@ -44,7 +46,7 @@ def test_webhook_deliveries_go_after_a_month_with_their_attempts(services: Servi
             (age, delivery),
         )
 
-    assert keep_house(services.store) == (0, 0, 1)
+    assert keep_house(services.store) == Removed(deliveries=1)
     left = services.store.row(
         "SELECT (SELECT count(*) FROM webhook_delivery) AS d, (SELECT count(*) FROM webhook_attempt) AS a"
     )
@@ -57,5 +59,15 @@ def test_much_is_removed_in_bounded_batches(services: Services, monkeypatch: pyt
         "FROM generate_series(1, 2500) n RETURNING 1"
     )
     monkeypatch.setattr(housekeeping, "BATCHES_MAX", 2)
-    assert keep_house(services.store) == (2000, 2000, 0)
-    assert keep_house(services.store) == (0, 500, 0)  # the keys that went had the answers that were left
+    assert keep_house(services.store) == Removed(answers=2000, keys=2000)
+    assert keep_house(services.store) == Removed(keys=500)  # the keys that went had the answers that were left
+
+
+def test_tokens_and_assertions_are_forgotten_once_they_expired(services: Services) -> None:
+    now = time.time()
+    for name, expires in (("old", now - 1), ("new", now + 60)):
+        revoke_token(services.store, name, expires)
+        assert is_new_assertion(services.store, name, expires)
+    assert keep_house(services.store) == Removed(revoked_tokens=1, assertions=1)
+    assert not is_new_assertion(services.store, "new", now + 60)
+    assert services.store.rows("SELECT jti FROM revoked_token") == [{"jti": "new"}]

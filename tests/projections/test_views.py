@@ -13,6 +13,7 @@ from ledger.service import (
     CREDENTIAL,
     OPERATOR,
     ORGANISATION,
+    SIGNING_KEY,
     WEBHOOK_ENDPOINT,
 )
 from ledger.values import Channel, EmailAddress, Kind, Login, Network
@@ -52,6 +53,7 @@ def test_views_fold_as_the_domain_does_and_the_inline_ones_are_those_that_are_wr
         CREDENTIAL,
         BULK_REVOCATION,
         WEBHOOK_ENDPOINT,
+        SIGNING_KEY,
     )
     folds = {aggregate.name: aggregate.evolve for aggregate in aggregates}
     for view in PROJECTIONS:

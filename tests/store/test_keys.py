@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ledger.secrets import same_digest
 from ledger.settings import Settings, SettingsError
@@ -27,7 +28,7 @@ from ledger.store.keys import (
     parse_master_keys,
     same_check_value,
 )
-from ledger.values import Kind, Mode
+from ledger.values import Kind, Mode, SigningAlgorithm
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
 CREDENTIAL = UUID(int=7)
@@ -236,3 +237,29 @@ def test_no_key_is_shown() -> None:
     for shown in (repr(ring), str(ring), repr(ring.digests), repr(key), repr(wrapped)):
         for hidden in ("nnn", line(NEW), NEW.hex(), derive(NEW, "digest of secrets").hex()):
             assert hidden not in shown
+
+
+# --- signing keys ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", list(SigningAlgorithm))
+def test_a_signing_key_is_the_same_for_its_name_and_another_for_every_other(algorithm: SigningAlgorithm) -> None:
+    ring, other = Keyring([bytes(32)]), Keyring([bytes([1]) * 32])
+
+    def public(ring: Keyring, kid: str) -> bytes:
+        key = ring.signing_key(ring.current, kid, algorithm).public_key()
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    assert public(ring, "a") == public(ring, "a")
+    assert len({public(ring, "a"), public(ring, "b"), public(other, "a")}) == 3
+
+
+def test_a_signing_key_takes_the_master_key_that_it_was_made_of() -> None:
+    gone, ring = Keyring([bytes(32)]), Keyring([bytes([1]) * 32])
+    assert gone.holds(gone.current)
+    assert not ring.holds(gone.current)
+    with pytest.raises(WrongMasterKey):
+        ring.signing_key(gone.current, "a", SigningAlgorithm.EDDSA)
+    both = Keyring([bytes([1]) * 32, bytes(32)])
+    again, first = (of.signing_key(gone.current, "a", SigningAlgorithm.EDDSA).public_key() for of in (both, gone))
+    assert again == first

@@ -18,6 +18,7 @@ from ledger import (
     events,
     operator,
     organisation,
+    signing_key,
     webhook_endpoint,
 )
 from ledger.commands import Command
@@ -32,6 +33,7 @@ from ledger.service import (
     OPERATOR,
     ORGANISATION,
     ROUTES,
+    SIGNING_KEY,
     WEBHOOK_ENDPOINT,
     Aggregate,
 )
@@ -49,6 +51,7 @@ BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "credential": (CREDENTIAL, events.CredentialCreated),
     "bulk_revocation": (BULK_REVOCATION, events.BulkRevocationStarted),
     "webhook_endpoint": (WEBHOOK_ENDPOINT, events.WebhookEndpointRegistered),
+    "signing_key": (SIGNING_KEY, events.SigningKeyRotated),
 }
 
 
@@ -185,6 +188,7 @@ STATES = (
     application.Application,
     credential.Credential,
     webhook_endpoint.WebhookEndpoint,
+    signing_key.SigningKey,
 )
 
 

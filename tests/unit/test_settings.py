@@ -48,6 +48,12 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
     "failures_per_public_id": ("1", 1, ["0", "100001"]),
     "revocations_per_minute": ("10000", 10_000, ["0", "10001", "many"]),
     "webhook_private_addresses": ("10.20.0.0/16", (ip_network("10.20.0.0/16"),), ["10.20.0.1/16", "all"]),
+    "issuer": (
+        "https://keys.example.com:8443",
+        "https://keys.example.com:8443",
+        ["keys.example.com", "https://keys.example.com/", "ftp://keys.example.com", "https://keys.example.com?x"],
+    ),
+    "access_token_seconds": ("60", 60, ["59", "86401"]),
     "body_bytes_max": ("1024", 1_024, ["1023", "10485761"]),
     "trusted_proxies": (
         " 10.0.0.0/8, ::1 ,",
