@@ -1,8 +1,8 @@
 """Every filter is answered through an index, whether what it asks for is rare or common.
 
 The rows are made in the table itself, once with little of what the filters ask for, once with little else, and once
-with the oldest nine in ten revoked. With a million rows the first two gave the same plans; their shape is the same from some
-thousands on.
+with the oldest nine in ten revoked. With a million rows the first two gave the same plans; their shape is the same from
+some thousands on.
 """
 
 import os
