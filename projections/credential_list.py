@@ -157,7 +157,8 @@ class CredentialFilters:
 
 EVERYTHING = CredentialFilters()
 
-LIVE = "c.over_at > %(now)s"
+# What had ended when it last changed is in no index of what is good, whose condition is the first of these.
+LIVE = "c.over_at > c.changed_at AND c.over_at > %(now)s"
 # Nobody rotates what is suspended; once it is resumed it is due.
 DUE = f"{LIVE} AND c.suspended_at IS NULL AND c.secret_set_at < %(set_before)s"
 _STATUS = {
