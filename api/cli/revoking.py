@@ -106,7 +106,9 @@ def revoke_all(
             raise NothingChanged("no open credential is covered")
         if digest is None and not yes:
             _print_looked(session, looked, json=False)
-            click.confirm(f"Refuse these {len(looked.credential_ids)} credentials for good?", abort=True, err=True)
+            click.confirm(
+                f"Refuse all that is covered, {len(looked.credential_ids)} in number, for good?", abort=True, err=True
+            )
         # What was shown is a moment old by now. Asked for by digest or after a question, it must still be the same.
         now = _look(session, organisation, selection, because)
         agreed = now.digest if yes else digest or looked.digest
