@@ -104,7 +104,7 @@ class FastPath:
         body = _read(environ, self._body_bytes_max)
         asked = Asked(
             body.secret,
-            body.public_id,
+            body.public_id or None,
             parse_address(body.client_ip) if body.client_ip else None,
             body.mode,
             body.channel,

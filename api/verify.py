@@ -103,7 +103,7 @@ def _asked(body: Mapping[str, Any], prefix: str = "") -> Asked:
     """A question in the domain's values; `prefix` leads to it in the body."""
     return Asked(
         body["secret"],
-        public_id=body.get("public_id"),
+        public_id=body.get("public_id") or None,  # an empty one is none, as of Basic
         client_address=parse_address(body["client_ip"], f"{prefix}client_ip") if body.get("client_ip") else None,
         mode=Mode(body["mode"]) if body.get("mode") else None,
         channel=Channel(body["channel"]) if body.get("channel") else None,

@@ -15,6 +15,8 @@ from ledger.errors import AlreadyExists, InvalidValue, NothingChanged
 from ledger.events import AccountClosed, AccountDescribed, AccountOpened, Event, Recorded
 from ledger.values import REASON_CHARS_MAX, AccountKind, Reason
 
+OPENED_ON_MIN = date(1900, 1, 1)  # no account is older: an earlier day is a slip, such as a year of two digits
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -82,6 +84,8 @@ def open_account(state: Account | None, command: OpenAccount) -> list[Event]:
     opened_on = command.opened_on or today
     if opened_on > today:
         raise InvalidValue("opened_on", "lies in the future", "future_time")
+    if opened_on < OPENED_ON_MIN:
+        raise InvalidValue("opened_on", f"lies before {OPENED_ON_MIN}", "out_of_range")
     return [
         AccountOpened(
             command.context,

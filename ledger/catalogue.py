@@ -81,22 +81,24 @@ class Catalogue:
         """The expanded scopes of a new credential of this mode.
 
         Full access and presets give what lies within `ceiling` (what the application's APIs take; None for no
-        application). `InvalidValue` names chosen scopes that the catalogue does not hold, retired, never holds, holds
-        for the other mode, or that lie beyond the ceiling.
+        application), and `InvalidValue` where that is nothing. It also names chosen scopes that the catalogue does not
+        hold, retired, never holds, holds for the other mode, or that lie beyond the ceiling.
         """
         if access_level is AccessLevel.FULL:
             if preset is not None or chosen is not None:
                 raise InvalidValue(
                     "access_level", "full takes every scope: leave out preset and scopes", "contradiction"
                 )
-            return self._within(ceiling, "full_access", mode)
+            return self._within(ceiling, "full_access", mode, "access_level")
         if preset is None and chosen is None:
             raise InvalidValue("scopes", "fine_grained takes a preset or scopes", "missing_field")
         if preset is not None and chosen is not None:
             raise InvalidValue("scopes", "fine_grained takes either a preset or scopes", "contradiction")
         if preset is not None:
-            return self._within(ceiling, preset, mode)
+            return self._within(ceiling, preset, mode, "preset")
         wanted = scopes(chosen or ())
+        if not wanted:
+            raise InvalidValue("scopes", "must name at least one scope", "invalid_length")
         self._refuse_ungrantable(wanted, mode)
         if ceiling is not None and (beyond := [scope for scope in wanted if scope not in ceiling]):
             raise InvalidValue("scopes", f"the application's APIs do not take {named(beyond)}", "beyond_ceiling")
@@ -117,12 +119,14 @@ class Catalogue:
             presets[name] = NONE if not part else overall if as_the_whole else _called(expanded, part)
         return Labels(overall, presets)
 
-    def _within(self, ceiling: frozenset[str] | None, preset: Preset, mode: Mode) -> tuple[Scope, ...]:
+    def _within(self, ceiling: frozenset[str] | None, preset: Preset, mode: Mode, field_name: str) -> tuple[Scope, ...]:
         whole = self.preset(preset, mode)
+        if not whole:
+            raise InvalidValue(field_name, f"the catalogue offers {mode} credentials nothing of this", "unknown_scope")
         if ceiling is None:
             return whole
         within = tuple(scope for scope in whole if scope in ceiling)
-        if whole and not within:
+        if not within:
             reason = "the application's APIs take none of these: connect others first"
             raise InvalidValue("application_id", reason, "beyond_ceiling")
         return within

@@ -305,6 +305,9 @@ def _check_identifier(command: CreateCredential) -> None:
         if command.public_id is not None:
             raise InvalidValue("public_id", "a channel login is known by its login", "contradiction")
     else:
+        # Channels take logins or keys; whoever asks about a client or a key pair names none, and would be refused.
+        if command.channel is not None and command.kind is not Kind.API_KEY:
+            raise InvalidValue("channel", "only a channel login or an API key has one", "contradiction")
         if command.login is not None:
             raise InvalidValue("login", "only a channel login has one", "contradiction")
         if command.public_id is None:

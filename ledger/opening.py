@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from ledger.catalogue import Catalogue
 from ledger.commands import Command, CreateCredential, OpenAccount
+from ledger.errors import InvalidValue
 from ledger.events import Context
 from ledger.issuing import issue_credential
 from ledger.secrets import DigestKeys, IssuedSecret
@@ -59,6 +60,12 @@ def issue_account(
         reference=optional(Reference, reference),
         opened_on=opened_on,
     )
+    channels = default_channels(settings, account)
+    if channels and not catalogue.preset("full_access", Mode.LIVE):
+        reason = (
+            "a master of that day begins with live channel logins, and the catalogue offers live credentials nothing"
+        )
+        raise InvalidValue("opened_on", reason, "unknown_scope")
     logins = [
         issue_credential(
             digests,
@@ -71,7 +78,7 @@ def issue_account(
             access_level=AccessLevel.FULL,
             account_id=account.account_id,
         )
-        for channel in default_channels(settings, account)
+        for channel in channels
     ]
     return Opening(account, logins)
 

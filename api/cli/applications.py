@@ -1,6 +1,6 @@
 """`keyledger application`: what integrators register, connect to APIs and hold credentials for."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import click
@@ -12,9 +12,11 @@ from api.cli.output import print_facts, print_json, print_secret, print_table, t
 from api.cli.session import Session, open_ledger
 from api.granting import connectable, key_pair
 from ledger.application import Application
+from ledger.catalogue import PRESETS
 from ledger.commands import ArchiveApplication, Command, ConnectApis, DescribeApplication, RegisterApplication
+from ledger.issuing import Wanted
 from ledger.service import APPLICATION, ORGANISATION
-from ledger.values import Description, Environment, Name, optional
+from ledger.values import Description, Environment, Mode, Name, optional
 from projections import credential_status
 from projections.application_status import ApplicationFilters, list_applications, status_row
 from projections.pages import LIMIT_MAX
@@ -36,6 +38,13 @@ def application() -> None:
 @click.option(
     "--generate", type=options.OneOf(Environment), help="Generate its first key pair too, for this environment."
 )
+@click.option("--mode", type=options.OneOf(Mode), help="Generate one for this mode, where no environment tells it.")
+@click.option("--name", help="What people call the key pair.")
+@click.option("--contact-email", help="Who answers for the key pair.")
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help="All that the APIs take, where none and no scope is named."
+)
+@click.option("--scope", "scopes", multiple=True, help="Of the key pair: entity:action; may be given repeatedly.")
 @options.reason
 @options.as_json
 def register(
@@ -45,10 +54,20 @@ def register(
     account: UUID | None,
     apis: tuple[str, ...],
     generate: str | None,
+    mode: str | None,
+    scopes: tuple[str, ...],
     reason: str,
     json: bool,
+    **described: str | None,
 ) -> None:
-    """Register an application and print its App ID, or with --generate the secret key of its first pair, this once."""
+    """Register an application and print its App ID.
+
+    With --generate or --mode its first key pair is made in the same commit, and what is printed is its secret key, this
+    once.
+    """
+    generates = generate is not None or mode is not None
+    if not generates and (scopes or any(described.values())):
+        raise click.UsageError("--name, --contact-email, --preset and --scope are the key pair's: --generate it too")
     with open_ledger() as session:
         session.services.ledger.load(ORGANISATION, organisation)
         catalogue = session.services.catalogues.current(organisation)
@@ -61,7 +80,7 @@ def register(
             description=optional(Description, description),
             apis=connectable(catalogue, apis),
         )
-        if generate is None:
+        if not generates:
             state = session.services.ledger.handle(command).state
             if json:
                 print_json(_document(state))
@@ -69,7 +88,8 @@ def register(
                 tell(f"Registered application {state.title}. Its App ID:")
                 click.echo(str(state.id))
             return
-        create, secret = key_pair(session.services, catalogue, command, {"environment": generate})
+        wanted = cast("Wanted", {"environment": generate, "mode": mode, "scopes": scopes or None, **described})
+        create, secret = key_pair(session.services, catalogue, command, wanted)
         registered, created = session.services.ledger.handle_all([command, create])
         if json:
             row = credential_status.status_row(created.state)

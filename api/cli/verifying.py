@@ -29,6 +29,7 @@ from projections.credential_status import find_for_verification
 @click.option("--mode", type=options.OneOf(Mode))
 @click.option("--channel", type=options.OneOf(Channel), help="Where the secret was presented.")
 @click.option("--scope", "scopes", multiple=True, help="Must be granted; may be given repeatedly.")
+@click.option("--api", metavar="NAME", help="The API that is called: the application must be connected to it.")
 @options.as_json
 @click.pass_context
 def verify(
@@ -40,9 +41,14 @@ def verify(
     mode: str | None,
     channel: str | None,
     scopes: tuple[str, ...],
+    api: str | None,
     json: bool,
 ) -> None:
-    """Say whether a secret is good: exit code 0 for VALID, 1 for any other code. Nothing is recorded."""
+    """Say whether a secret is good, and for which scopes now: exit code 0 for VALID, 1 for any other code.
+
+    Nothing is recorded.
+    """
+    public_id = public_id or None  # as the API has it
     secret = options.read_secret(secret_file) if secret_file else click.prompt("Secret", hide_input=True, err=True)
     malformed = _malformed(secret, public_id)
     with open_ledger() as session:
@@ -58,13 +64,23 @@ def verify(
                 mode=Mode(mode) if mode else None,
                 channel=Channel(channel) if channel else None,
                 scopes=scopes,
+                api=api,
             ),
         )
     credential_id = verdict.candidate.credential_id if verdict.candidate else None
     if json:
-        print_json({"valid": verdict.valid, "code": verdict.code, "credential_id": credential_id})
+        print_json(
+            {
+                "valid": verdict.valid,
+                "code": verdict.code,
+                "credential_id": credential_id,
+                "scopes": list(verdict.scopes),
+            }
+        )
     else:
         click.echo(f"{verdict.code}" + (f"  credential {credential_id}" if credential_id else ""))
+        if credential_id:
+            click.echo(f"scopes: {', '.join(verdict.scopes) or 'none'}")
     ctx.exit(Exit.OK if verdict.valid else Exit.NOT_ALL_WELL)
 
 

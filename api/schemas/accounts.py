@@ -27,7 +27,8 @@ class AccountIn(Why):
     opened_on = fields.Date(
         allow_none=True,
         metadata={
-            "description": "Since when it exists: a day that is not to come, today where left out. A master of before "
+            "description": "Since when it exists: a day from 1900 on that is not to come, today where left out. A "
+            "master of before "
             "the installation's cut-off day begins with channel logins."
         },
     )

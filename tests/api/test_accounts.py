@@ -188,3 +188,20 @@ def test_another_organisations_account_is_not_there(services: Services, administ
         body = {"name": "x"} if method == "PATCH" else {"reason": "x"} if method == "POST" else None
         answer = administrator(method, f"{accounts}/{theirs}{path}", body, {"If-Match": "*"})
         assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+
+
+def test_an_old_master_is_refused_where_nothing_live_could_be_granted_to_its_logins(
+    services: Services, administrator: SignedIn, organisation: UUID, accounts: str
+) -> None:
+    given.a_catalogue(services, organisation, {"trial:view": ["test"]}, {})
+    head = services.log.head()
+    refused = administrator("POST", accounts, {"kind": "master", "name": "Old", "opened_on": "2020-01-01"})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "opened_on")
+    assert services.log.head() == head
+
+
+@pytest.mark.parametrize("kind", ["oauth_client", "key_pair"])
+def test_only_logins_and_api_keys_are_of_a_channel(administrator: SignedIn, organisation: UUID, kind: str) -> None:
+    wanted = {"kind": kind, "mode": "live", "preset": "read_only", "channel": "ftp"}
+    refused = administrator("POST", f"/v1/organisations/{organisation}/credentials", wanted)
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "channel")

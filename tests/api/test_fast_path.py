@@ -98,6 +98,7 @@ def test_every_plain_verification_is_answered_as_the_application_does(
         {"client_ip": "192.0.2.9"},
         {"client_ip": "203.0.113.9", "mode": "live"},
         {"mode": "test", "channel": None},
+        {"public_id": ""},
         {"channel": "ftp", "scopes": ["customer:view"]},
         {"scopes": ["nobody:has"], "api": "payments"},
     ]

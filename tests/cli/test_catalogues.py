@@ -118,3 +118,34 @@ def test_the_first_key_pair_comes_with_the_application(
     assert made["secret"].startswith("kl_key_pair_live_")
     listed = keyledger.ok("application", "list", "--organisation", organisation, "--not-archived", "--json").json
     assert [app["id"] for app in listed["data"]] == [made["id"]]
+
+
+def test_the_first_key_pair_takes_what_the_api_takes_for_it(
+    keyledger: CommandLine, organisation: str, tmp_path: Path
+) -> None:
+    keyledger.ok("catalogue", "set", organisation, written(tmp_path))
+    register = ("application", "register", "Sync", "--organisation", organisation, "--api", "orders", "--json")
+    of_pair = ("--name", "First", "--contact-email", "dev@example.com", "--scope", "order:view")
+    made = keyledger.ok(*register, "--mode", "test", *of_pair).json["credential"]
+    assert (made["mode"], made["environment"], made["scopes"]) == ("test", None, ["order:view"])
+    assert (made["name"], made["contact_email"]) == ("First", "dev@example.com")
+    made = keyledger.ok(*register, "--generate", "staging", "--preset", "read_only").json["credential"]
+    assert (made["mode"], made["environment"], made["scopes"]) == ("test", "staging", ["order:view"])
+
+    assert keyledger(*register, *of_pair).exit_code == 2
+    assert keyledger(*register, "--generate", "staging", "--mode", "live").exit_code == 3
+
+
+def test_a_preview_is_refused_as_the_credential_would_be(
+    keyledger: CommandLine, organisation: str, tmp_path: Path
+) -> None:
+    catalogue = keyledger.ok("catalogue", "show", organisation, "--json").json
+    edits = [f"{entity['name']}:edit" for group in catalogue["groups"] for entity in group["entities"]]
+    keyledger.ok("catalogue", "retire", organisation, *edits)
+    preview = ("catalogue", "preview", organisation, "--mode", "live", "--preset", "write")
+    create = ("credential", "create", "--organisation", organisation, "--mode", "live", "--preset", "write")
+
+    refused, not_created = keyledger(*preview), keyledger(*create)
+
+    assert refused.exit_code == not_created.exit_code == 3
+    assert refused.err == not_created.err == "error: preset: the catalogue offers live credentials nothing of this\n"

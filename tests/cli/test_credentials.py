@@ -69,7 +69,12 @@ def test_verifying_says_what_a_gateway_would_be_told_and_by_its_exit_code(
     assert verdict(keyledger, key["secret"], "--mode", "test") == "WRONG_MODE"
     assert verdict(keyledger, key["secret"], "--scope", "customer:edit") == "INSUFFICIENT_SCOPE"
     assert verdict(keyledger, key["secret"], "--organisation", str(uuid4())) == "NOT_FOUND"
-    assert keyledger("verify", stdin=f"{key['secret']}\n").exit_code == 0
+    assert verdict(keyledger, key["secret"], "--public-id", "") == "VALID"
+    assert verdict(keyledger, key["secret"], "--api", "payouts") == "API_NOT_CONNECTED"
+    read = keyledger("verify", "--secret-file", "-", "--json", stdin=f"{key['secret']}\n").json
+    assert read["scopes"] == key["scopes"]
+    told = keyledger("verify", stdin=f"{key['secret']}\n")
+    assert (told.exit_code, f"scopes: {', '.join(key['scopes'])}" in told.out) == (0, True)
     assert keyledger("verify", stdin="something else\n").exit_code == 1
 
 

@@ -80,6 +80,8 @@ def test_a_master_or_a_merchant_is_opened_alone_and_a_sub_account_beneath_its_ma
 def test_an_account_is_opened_on_the_day_that_is_given_or_today_in_utc() -> None:
     given().when(open_(opened_on=None)).then(opened(NOW, opened_on=TODAY))
     given().when(open_(opened_on=TODAY)).then(opened(NOW, opened_on=TODAY))
+    given().when(open_(opened_on=date(1900, 1, 1))).then(opened(NOW, opened_on=date(1900, 1, 1)))
+    given().when(open_(opened_on=date(1899, 12, 31))).refuses(errors.InvalidValue, "out_of_range", field="opened_on")
     given().when(open_(opened_on=TODAY + timedelta(days=1))).refuses(
         errors.InvalidValue, "future_time", field="opened_on"
     )
