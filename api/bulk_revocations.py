@@ -24,7 +24,18 @@ from api.schemas.bulk_revocations import (
 from ledger.bulk_revocation import Selection
 from ledger.commands import StartBulkRevocation
 from ledger.errors import InvalidValue, NotFound
-from ledger.values import Channel, EmailAddress, Environment, Kind, Mode, RevocationReason, utc
+from ledger.values import (
+    Channel,
+    EmailAddress,
+    Environment,
+    Kind,
+    LabelKey,
+    LabelValue,
+    Mode,
+    PublicId,
+    RevocationReason,
+    utc,
+)
 from projections.bulk_revocation_status import (
     find_bulk_revocation,
     list_bulk_revocations,
@@ -125,13 +136,16 @@ def _selection(given: Body) -> Selection:
     for name, enum in (("kind", Kind), ("mode", Mode), ("environment", Environment), ("channel", Channel)):
         if name in values:
             values[name] = enum(values[name])
-    for name in ("ids", "public_ids"):
-        if name in values:
-            values[name] = tuple(dict.fromkeys(values[name]))
+    if "ids" in values:
+        values["ids"] = tuple(dict.fromkeys(values["ids"]))
+    if "public_ids" in values:
+        named = (PublicId(name, f"filter.public_ids.{index}") for index, name in enumerate(values["public_ids"]))
+        values["public_ids"] = tuple(dict.fromkeys(named))
     if "contact_email" in values:
         values["contact_email"] = EmailAddress(values["contact_email"], "filter.contact_email")
     if "label" in values:
-        values["label"] = (values["label"]["name"], values["label"]["value"])
+        name, value = values["label"]["name"], values["label"]["value"]
+        values["label"] = (LabelKey(name, "filter.label.name"), LabelValue(value, "filter.label.value"))
     if "created_before" in values:
         values["created_before"] = utc(values["created_before"], "filter.created_before")
     return Selection(**values)

@@ -62,8 +62,7 @@ def confirmed(looked: DryRun, digest: str, context: Context) -> StartBulkRevocat
     """The command that begins the run which `digest` confirms. Raises `SelectionChanged` where it was another one's."""
     if digest != looked.digest:
         raise SelectionChanged(
-            f"what you confirmed is not what would be revoked now, which is {len(looked.credential_ids)} credentials: "
-            "look again"
+            f"what you confirmed is not what would be revoked now, {len(looked.credential_ids)} in number: look again"
         )
     return StartBulkRevocation(
         context=context,

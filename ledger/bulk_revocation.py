@@ -22,7 +22,17 @@ from ledger.events import (
     Event,
     Recorded,
 )
-from ledger.values import Channel, EmailAddress, Environment, Kind, Mode, RevocationReason
+from ledger.values import (
+    Channel,
+    EmailAddress,
+    Environment,
+    Kind,
+    LabelKey,
+    LabelValue,
+    Mode,
+    PublicId,
+    RevocationReason,
+)
 
 # The ids travel in one event, 400 kB of it at most. Whoever has more to revoke says so in several runs, and so reads
 # several lists before it happens.
@@ -31,7 +41,8 @@ CREDENTIALS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """By what credentials are chosen: all that is given must hold. `label` is a name and the value it must have.
+    """By what credentials are chosen: all that is given must hold. `label` is a name and the value it must have;
+    `public_ids` are logins as well.
 
     Raises `InvalidValue` where nothing is given: nobody means every credential there is.
     """
@@ -39,9 +50,9 @@ class Selection:
     contact_email: EmailAddress | None = None
     account_id: UUID | None = None
     application_id: UUID | None = None
-    label: tuple[str, str] | None = None
+    label: tuple[LabelKey, LabelValue] | None = None
     ids: tuple[UUID, ...] | None = None
-    public_ids: tuple[str, ...] | None = None
+    public_ids: tuple[PublicId, ...] | None = None
     kind: Kind | None = None
     mode: Mode | None = None
     environment: Environment | None = None

@@ -125,15 +125,16 @@ def list_unfinished(store: LedgerDatastore, limit: int) -> list[UUID]:
     return [row["run_id"] for row in rows]
 
 
-# How each part of a selection is looked for. Most read the organisation's credentials once, some milliseconds for ten
-# thousand: this is asked when something has gone wrong, and not by the second.
+# How each part of a selection is looked for. Ids, accounts and applications have an index; the others read the table
+# once, a second for a million credentials: this is asked when something has gone wrong, and not by the second.
 _CONDITIONS: Mapping[str, str] = {
     "contact_email": "lower(contact_email) = lower(%(contact_email)s)",
     "account_id": "account_id = %(account_id)s",
     "application_id": "application_id = %(application_id)s",
     "label": "labels @> jsonb_build_object(%(label_name)s::text, %(label_value)s::text)",
     "ids": "credential_id = ANY(%(ids)s)",
-    "public_ids": "public_id = ANY(%(public_ids)s)",
+    # A login is the same in any letter case.
+    "public_ids": "(public_id = ANY(%(public_ids)s) OR kind = 'channel_login' AND lower(public_id) = ANY(%(logins)s))",
     "kind": "kind = %(kind)s",
     "mode": "mode = %(mode)s",
     "environment": "environment = %(environment)s",
@@ -157,6 +158,7 @@ def select_open(
         f"AND {_OPEN}{conditions} ORDER BY credential_id LIMIT %(limit)s",
         {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
+            "logins": [name.lower() for name in selection.public_ids or ()],
             "label_name": label_name,
             "label_value": label_value,
             "organisation": organisation_id,

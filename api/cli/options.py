@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -181,10 +182,23 @@ def read_chosen_secret(secret_file: Path | None, ask_secret: bool) -> str | None
 
 def read_secret(file: Path) -> str:
     """The secret in a file, or on standard input for `-`, without the line's end."""
+    with _text(file) as opened:
+        # One character more than the longest, and the end of its line: so a longer one is seen to be.
+        text = opened.read(PASSWORD_BYTES_MAX + 3)
+        return text.removesuffix("\n").removesuffix("\r")
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a file, or of standard input for `-`."""
+    with _text(file) as opened:
+        return list(opened)
+
+
+@contextmanager
+def _text(file: Path) -> Iterator[IO[str]]:
+    """A file to read as UTF-8 text; `-` is standard input."""
     try:
         with click.open_file(str(file), encoding="utf-8") as opened:
-            # One character more than the longest, and the end of its line: so a longer one is seen to be.
-            text: str = opened.read(PASSWORD_BYTES_MAX + 3)
-            return text.removesuffix("\n").removesuffix("\r")
+            yield opened
     except (OSError, UnicodeDecodeError):
         raise click.UsageError(f"{file} cannot be read as UTF-8 text") from None

@@ -1,5 +1,6 @@
 """`keyledger credential revoke-all`: many credentials at once, after a look at which."""
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,12 +18,25 @@ from api.cli.session import Session, open_ledger
 from ledger.bulk_revocation import BulkRevocation, Selection
 from ledger.errors import NothingChanged, Unavailable
 from ledger.service import BULK_REVOCATION, ORGANISATION
-from ledger.values import Channel, EmailAddress, Environment, Kind, Mode, RevocationReason
+from ledger.values import (
+    Channel,
+    EmailAddress,
+    Environment,
+    Kind,
+    LabelKey,
+    LabelValue,
+    Mode,
+    PublicId,
+    RevocationReason,
+)
 from projections.bulk_revocation_status import rows_of_credentials, status_row
 
 SHOWN_MAX = 20  # of a table to read before one says yes; the count and the digest are of all
 OTHERS_SECONDS = 0.1  # between looks at a run that somebody else is at
 STUCK_SECONDS_MAX = 30.0  # whoever is at it takes a second for a step
+
+# With its hyphens: without them it may be the public id of something imported.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @click.command("revoke-all")
@@ -30,7 +44,7 @@ STUCK_SECONDS_MAX = 30.0  # whoever is at it takes a second for a step
 @click.option("--contact-email", help="Those that this address answers for.")
 @click.option("--account", "account_id", type=click.UUID, help="Those of an account.")
 @click.option("--application", "application_id", type=click.UUID, help="Those of an application.")
-@click.option("--label", metavar="NAME=VALUE", help="Those with this label.")
+@click.option("--label", type=options.KeyValue(), metavar="NAME=VALUE", help="Those with this label.")
 @click.option("--kind", type=options.OneOf(Kind))
 @click.option("--mode", type=options.OneOf(Mode))
 @click.option("--environment", type=options.OneOf(Environment))
@@ -39,7 +53,7 @@ STUCK_SECONDS_MAX = 30.0  # whoever is at it takes a second for a step
 @click.option(
     "--ids-file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="Those whose ids or public ids stand in a file, one a line; - for standard input.",
+    help="Those whose ids, or public ids and logins, stand in a file, one a line; - for standard input.",
 )
 @click.option(
     "--because",
@@ -92,7 +106,9 @@ def revoke_all(
             raise NothingChanged("no open credential is covered")
         if digest is None and not yes:
             _print_looked(session, looked, json=False)
-            click.confirm(f"Refuse these {len(looked.credential_ids)} credentials for good?", abort=True, err=True)
+            click.confirm(
+                f"Refuse all that is covered, {len(looked.credential_ids)} in number, for good?", abort=True, err=True
+            )
         # What was shown is a moment old by now. Asked for by digest or after a question, it must still be the same.
         now = _look(session, organisation, selection, because)
         agreed = now.digest if yes else digest or looked.digest
@@ -105,34 +121,27 @@ def _selection(chosen: dict[str, Any]) -> Selection:
     if values["contact_email"] is not None:
         values["contact_email"] = EmailAddress(values["contact_email"])
     if chosen["label"] is not None:
-        name, equals, text = chosen["label"].partition("=")
-        if not equals:
-            raise click.UsageError("say a label as NAME=VALUE")
-        values["label"] = (name, text)
+        name, value = chosen["label"]
+        values["label"] = (LabelKey(name), LabelValue(value))
     if chosen["ids_file"] is not None:
         values["ids"], values["public_ids"] = _named(chosen["ids_file"])
     return Selection(**values)
 
 
-def _named(file: Path) -> tuple[tuple[UUID, ...] | None, tuple[str, ...] | None]:
-    """The ids in a file, or the public ids: one sort of them."""
-    with click.open_file(str(file), encoding="utf-8") as lines:
-        names = list(dict.fromkeys(filter(None, (line.strip() for line in lines))))
-    if not names:
-        raise click.UsageError(f"{file} names nothing")
-    ids = [_as_uuid(name) for name in names]
-    if all(ids):
-        return tuple(id_ for id_ in ids if id_), None
-    if any(ids):
+def _named(file: Path) -> tuple[tuple[UUID, ...] | None, tuple[PublicId, ...] | None]:
+    """The ids in a file, or the public ids and logins: one sort of them."""
+    ids, public_ids = dict[UUID, None](), dict[PublicId, None]()
+    for number, line in enumerate(options.read_lines(file), 1):
+        name = line.strip()
+        if _UUID.fullmatch(name):
+            ids[UUID(name)] = None
+        elif name:
+            public_ids[PublicId(name, f"line {number}")] = None
+    if ids and public_ids:
         raise click.UsageError(f"{file} holds ids and public ids: make two runs of them")
-    return None, tuple(names)
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    if not ids and not public_ids:
+        raise click.UsageError(f"{file} names nothing")
+    return tuple(ids) or None, tuple(public_ids) or None
 
 
 def _look(session: Session, organisation: UUID, selection: Selection, because: RevocationReason) -> DryRun:

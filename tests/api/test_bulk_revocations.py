@@ -8,9 +8,11 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from api.bulk_revoking import sweep_bulk_revocations
+from api.schemas.bulk_revocations import NAMED_MAX
 from api.wiring import Services
 from ledger import bulk_revocation
 from ledger.commands import RevokeCredential
+from ledger.secrets import new_public_id
 from ledger.values import Channel, EmailAddress, Environment, Kind, Login, Mode, PublicId, Role
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
@@ -154,6 +156,8 @@ def test_every_part_of_a_filter_covers_its_own_and_all_of_them_must_hold(
     for name, (_, value) in wanted.items():
         covered = look(administrator, runs, **{name: value}).json["credentials"]
         assert [one["id"] for one in covered] == [ids[name]], name
+    assert [one["id"] for one in look(administrator, runs, public_ids=["ADA"]).json["credentials"]] == [ids["channel"]]
+    assert look(administrator, runs, public_ids=["PK_live_7"]).json["count"] == 0  # unlike a login, another one
     assert look(administrator, runs, ids=[ids["mode"]], mode="live").json["count"] == 0
     assert look(administrator, runs, ids=[ids["mode"]], mode="test").json["count"] == 1
 
@@ -166,6 +170,9 @@ def test_every_part_of_a_filter_covers_its_own_and_all_of_them_must_hold(
         ({"filter": {"ids": []}}, "filter.ids"),
         ({"filter": {"ids": ["7"]}}, "filter.ids.0"),
         ({"filter": {"labels": {}}}, "filter.labels"),
+        ({"filter": {"label": {"name": "te\0am", "value": "payments"}}}, "filter.label.name"),
+        ({"filter": {"label": {"name": "team", "value": "pay\0ments"}}}, "filter.label.value"),
+        ({"filter": {"public_ids": ["pk_live_7", "pk_\0live"]}}, "filter.public_ids.1"),
         ({"filter": {"mode": "both"}}, "filter.mode"),
         ({"filter": {"mode": "live"}, "revocation_reason": "bored"}, "revocation_reason"),
         ({"filter": {"mode": "live"}, "dry_run": False}, "digest"),
@@ -182,6 +189,13 @@ def test_what_is_wrong_is_named(
     refused = administrator("POST", runs, {"revocation_reason": "compromised", **body})
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, field)
     assert services.log.head() == head
+
+
+def test_as_many_as_may_be_named_fit_a_body_of_the_default_bound(administrator: SignedIn, runs: str) -> None:
+    assert look(administrator, runs, ids=[str(uuid7()) for _ in range(NAMED_MAX)]).status_code == 200
+    public_ids = [new_public_id(Kind.OAUTH_CLIENT, Mode.LIVE) for _ in range(NAMED_MAX)]
+    assert look(administrator, runs, public_ids=public_ids).status_code == 200
+    assert look(administrator, runs, public_ids=[*public_ids, "pk_live_7"]).status_code == 422
 
 
 def test_nothing_covered_is_nothing_to_confirm(administrator: SignedIn, runs: str) -> None:
