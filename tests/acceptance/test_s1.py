@@ -112,14 +112,29 @@ def test_s1_06_the_connected_apis_of_an_entry_are_its_applications(
     assert verdict(verifier, client, scopes=["order:view"]) == "VALID"
 
 
-def test_s1_07_creating_gives_a_client_id_and_a_client_secret(
+def test_s1_07_creating_gives_a_client_id_a_client_secret_and_access_tokens(
     administrator: SignedIn, verifier: SignedIn, credentials: str
 ) -> None:
-    """The access tokens that the pair is exchanged for come with the token endpoint; the pair is good at once."""
     client = connected(administrator, credentials)
     assert client["public_id"] != client["secret"]
     assert verdict(verifier, client) == "VALID"
     assert verdict(verifier, client | {"public_id": connected(administrator, credentials)["public_id"]}) != "VALID"
+
+    grant = {"grant_type": "client_credentials"}
+    answer = verifier.client.post("/oauth2/token", data=grant, auth=(client["public_id"], client["secret"]))
+    assert answer.status_code == 200, answer.text
+    token = answer.get_json()["access_token"]
+
+    def active() -> bool:
+        told = verifier.client.post(
+            "/oauth2/introspect", data={"token": token}, headers={"Authorization": f"Bearer {verifier.token}"}
+        )
+        found: bool = told.get_json()["active"]
+        return found
+
+    assert active()
+    administrator("POST", f"{credentials}/{client['id']}/revoke", {"revocation_reason": "compromised"})
+    assert not active()
 
 
 def test_s1_08_a_successor_is_linked_to_what_it_supersedes_and_both_are_good_meanwhile(
