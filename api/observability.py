@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -44,8 +44,9 @@ from api.wiring import Services
 from ledger.commands import Command
 from ledger.errors import LedgerError, StoreUnavailable
 from ledger.secret_format import SECRET_PATTERN
-from ledger.service import Idempotency, Ledger, Receipt
+from ledger.service import Idempotency, Ledger, Receipt, RowsOf
 from ledger.settings import Settings
+from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
 from projections.reports import report_counts
 from projections.runner import lag
@@ -161,7 +162,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class ObservedLedger(Ledger):
-    """The ledger, counting commands by how they ended."""
+    """The ledger of a worker: counts commands by how they ended, and tells the worker's own cache of what it recorded,
+    so that whoever asks the same worker next is answered by it.
+    """
+
+    def __init__(self, log: EventLog, inline: Mapping[type, RowsOf], cache: VerificationCache | None = None) -> None:
+        super().__init__(log, inline)
+        self._cache = cache
 
     def handle_all(self, commands: Sequence[Command], idempotency: Idempotency | None = None) -> Sequence[Receipt]:
         """See `Ledger.handle_all`."""
@@ -175,6 +182,8 @@ class ObservedLedger(Ledger):
         finally:
             for command in commands:
                 COMMANDS.labels(type(command).__name__, outcome).inc()
+        if self._cache is not None:
+            self._cache.heed(recorded for receipt in receipts for recorded in receipt.recorded)
         return receipts
 
 

@@ -50,7 +50,7 @@ def build(settings: Settings | None = None) -> Any:
     return create_app(
         replace(
             services,
-            ledger=ObservedLedger(services.log, INLINE_ROWS),
+            ledger=ObservedLedger(services.log, INLINE_ROWS, cache),
             usage=usage,
             cache=cache,
             attempts=FailedAttempts(settings),

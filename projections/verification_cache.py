@@ -10,7 +10,7 @@ verification again. So what is acknowledged holds on every worker within millise
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -20,8 +20,9 @@ import psycopg
 from psycopg import sql
 
 from ledger.errors import StoreUnavailable
+from ledger.events import Recorded
 from ledger.store.datastore import UNAVAILABLE
-from ledger.store.log import EventLog
+from ledger.store.log import Change, EventLog
 from ledger.values import Channel
 from ledger.verification import Candidate
 from projections.credential_status import FoundForVerification, candidates_of, look_up_for_verification
@@ -76,10 +77,11 @@ class VerificationCache:
         self._seconds_max = seconds_max
         self._kept: dict[Key, _Kept] = {}
         self._callers: dict[Sequence[str], _KeptCaller] = {}
-        self._mutex = threading.Lock()  # of whoever keeps an answer; reading one takes no lock
+        self._mutex = threading.Lock()  # of whoever keeps an answer or marks; reading one takes no lock
         self._marks: dict[UUID, int] = {}
         self._forgotten = 0
         self._seen = 0
+        self._heeded = 0
         self._confirmed_at = float("-inf")
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -127,7 +129,7 @@ class VerificationCache:
             return None
         if not kept.rows:
             # Whatever is recorded next may be a credential with this very secret.
-            return () if kept.position == self._seen else None
+            return () if kept.position == self._seen and kept.position >= self._heeded else None
         candidates = candidates_of(kept.rows)
         for candidate in candidates:
             if self._marked(candidate.credential_id, kept.position):
@@ -197,13 +199,25 @@ class VerificationCache:
             self._forget_all(head)
             return
         for change in self._log.changes(self._seen, head, connection=connection):
-            if change.topic in _BEGINNINGS:
-                continue
-            self._marks[change.aggregate_id] = change.position
-            # A change of an account, an application or the catalogue is one for all that may hang on it.
-            if not change.topic.startswith(_OF_ITSELF) and change.organisation_id is not None:
-                self._marks[change.organisation_id] = change.position
+            self._mark(change)
         self._seen = head  # after the marks: whoever reads it finds them
+
+    def heed(self, recorded: Iterable[Recorded]) -> None:
+        """Mark what this process recorded itself, before anybody is told of it: whoever asks here next finds it so."""
+        for one in recorded:
+            self._mark(Change(one.position, one.aggregate_id, one.organisation_id, one.event.TOPIC))
+            self._heeded = max(self._heeded, one.position)
+
+    def _mark(self, change: Change) -> None:
+        if change.topic in _BEGINNINGS:
+            return
+        whose = [change.aggregate_id]
+        # A change of an account, an application or the catalogue is one for all that may hang on it.
+        if not change.topic.startswith(_OF_ITSELF) and change.organisation_id is not None:
+            whose.append(change.organisation_id)
+        with self._mutex:  # the follower comes later to what was heeded, and must not take a newer mark back
+            for id_ in whose:
+                self._marks[id_] = max(change.position, self._marks.get(id_, 0))
 
     def _forget_all(self, head: int) -> None:
         self._forgotten = head  # before the marks go: what they held back is held back by this

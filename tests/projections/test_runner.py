@@ -45,7 +45,7 @@ def test_a_projector_follows_the_log_and_advances_over_events_it_ignores(service
         operator_id, _ = given.an_operator(services)
         head = services.log.head()
         assert services.log.history(operator_id).recorded[-1].position == head
-        assert wait_for(services.store, "credential_list", head, timeout=10)
+        assert wait_for(services.store, None, head, timeout=10)
         assert all(one.position == one.head and one.seconds_behind == 0 for one in lag(services.store).values())
 
 

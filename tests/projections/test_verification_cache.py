@@ -9,7 +9,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from api.wiring import Services
+from api.observability import ObservedLedger
+from api.wiring import INLINE_ROWS, Services
 from ledger.commands import (
     Command,
     RemoveOperator,
@@ -133,6 +134,23 @@ def test_each_change_of_a_credential_shows_whichever_process_made_it(
         elsewhere.ledger.handle(command)
         gateway.awaited(secret, after)
         before = after
+
+
+def test_what_this_process_records_itself_holds_for_the_very_next_question(
+    services: Services, organisation: UUID, gateway: Gateway
+) -> None:
+    ledger = ObservedLedger(services.log, INLINE_ROWS, gateway.cache)
+    for _ in range(20):
+        receipt, secret = given.a_credential(services, organisation)
+        gateway.warmed(secret)
+        ledger.handle(
+            RevokeCredential(context=given.context(), credential_id=receipt.id, revocation_reason=COMPROMISED)
+        )
+        assert gateway.code(secret) is Code.REVOKED
+        command, issued = given.a_create_command(services, organisation)
+        gateway.warmed(issued.plaintext, Code.NOT_FOUND)
+        ledger.handle(command)
+        assert gateway.code(issued.plaintext) is Code.VALID
 
 
 def test_what_was_acknowledged_longer_ago_than_the_bound_is_never_answered_otherwise(
