@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := benchmarks/peers/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra build $(ARGS) pyproject.toml
@@ -29,7 +30,7 @@ check: $(VENV)/test.stamp ## Lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/bench.stamp ## Measure side by side with peers and limits; writes docs/performance.md
+bench: $(VENV)/bench.stamp $(PEERS) ## Measure side by side with peers and limits; writes docs/performance.md
 	$(BIN)/python -m benchmarks
 
 format: $(VENV)/test.stamp ## Format and fix what can be fixed
@@ -51,6 +52,11 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyledger needs Python 3.11 or later, and \
 	$(PYTHON) is older: name another one, like make PYTHON=python3.12 run")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# npm writes this file when all that the lock names is there.
+$(PEERS): benchmarks/peers/package-lock.json
+	npm ci --prefix benchmarks/peers --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 # A stamp says that the environment holds what one file of requirements asks for: with it there is nothing to do.
 $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(BIN)/python

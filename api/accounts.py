@@ -1,6 +1,6 @@
 """Accounts: opened, read, described and closed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -9,8 +9,8 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
-from api import documents, outgoing
-from api.auth import READS_CREDENTIALS, WRITES_CREDENTIALS, allow, allow_mode, authenticate
+from api import account_commands, documents, outgoing, past
+from api.auth import READS_CREDENTIALS, READS_HISTORY, WRITES_CREDENTIALS, allow, allow_mode, authenticate
 from api.commanding import (
     BEGINNING,
     COMMAND,
@@ -18,12 +18,14 @@ from api.commanding import (
     CREATED,
     READ,
     WRITTEN,
+    Commands,
     carry_out,
     carry_out_all,
     expected_version,
 )
-from api.incoming import StrictParser, context, now, services
+from api.incoming import StrictParser, now, services
 from api.organisations import existing as existing_organisation
+from api.schemas import AsOfQuery
 from api.schemas.accounts import (
     CLOSING,
     DESCRIBING,
@@ -37,13 +39,13 @@ from api.schemas.accounts import (
     OpenedAccountOut,
 )
 from ledger.account import Account as AccountState
-from ledger.commands import CloseAccount, Command, DescribeAccount
 from ledger.credential import Credential
 from ledger.errors import NotFound
-from ledger.opening import issue_account
-from ledger.values import AccountKind, Mode, Name, Reference
+from ledger.opening import Opening
+from ledger.values import AccountKind, Mode, Name
 from projections import credential_status
 from projections.account_status import AccountFilters, find_account, list_accounts, status_row
+from projections.pages import Page
 
 blueprint = Blueprint(
     "Accounts",
@@ -78,6 +80,25 @@ def represent_opened(account: AccountState, logins: Sequence[Credential], secret
     return represent(account, channels) | {"credentials": credentials}
 
 
+def to_open(opening: Opening) -> Commands:
+    """The commands that open an account, and what answers them."""
+    secrets = [secret.plaintext for _, secret in opening.logins]
+    return opening.commands, lambda account, *logins: represent_opened(account, logins, secrets)
+
+
+def found_for(organisation_id: UUID, query: Body) -> Page:
+    """The page of an organisation's accounts that a query asks for, as `AccountQuery` reads it."""
+    filters = AccountFilters(
+        kind=AccountKind(query["kind"]) if "kind" in query else None,
+        parent=query.get("parent"),
+        closed=query["status"] == "closed" if "status" in query else None,
+        q=Name(query["q"], "q") if "q" in query else None,
+    )
+    return list_accounts(
+        services().store, organisation_id, filters, now=now(), cursor=query.get("cursor"), limit=query["limit"]
+    )
+
+
 @blueprint.route("")
 class Accounts(MethodView):
     """An organisation's accounts."""
@@ -93,15 +114,7 @@ class Accounts(MethodView):
         """
         allow(READS_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)
-        filters = AccountFilters(
-            kind=AccountKind(query["kind"]) if "kind" in query else None,
-            parent=query.get("parent"),
-            closed=query["status"] == "closed" if "status" in query else None,
-            q=Name(query["q"], "q") if "q" in query else None,
-        )
-        found = list_accounts(
-            services().store, organisation_id, filters, now=now(), cursor=query.get("cursor"), limit=query["limit"]
-        )
+        found = found_for(organisation_id, query)
         return outgoing.page(map(documents.account, found.rows), found.cursor)
 
     @blueprint.doc(operationId="openAccount", **BEGINNING)
@@ -115,23 +128,10 @@ class Accounts(MethodView):
         again.
         """
         allow(WRITES_CREDENTIALS, organisation_id)
-
-        def make() -> tuple[Sequence[Command], Callable[..., Body]]:
-            opening = issue_account(
-                services().keyring.digests,
-                services().catalogues.current(organisation_id),
-                context(body.get("reason")),
-                services().settings,
-                organisation_id,
-                **{name: value for name, value in body.items() if name != "reason"},
-            )
-            if opening.logins:
-                allow_mode(Mode.LIVE)
-            secrets = [secret.plaintext for _, secret in opening.logins]
-            return opening.commands, lambda account, *logins: represent_opened(account, logins, secrets)
-
         return carry_out_all(
-            make, status=201, location=lambda state: f"/v1/organisations/{organisation_id}/accounts/{state.id}"
+            lambda: to_open(account_commands.open_account(organisation_id, body)),
+            status=201,
+            location=lambda state: f"/v1/organisations/{organisation_id}/accounts/{state.id}",
         )
 
 
@@ -140,12 +140,18 @@ class Account(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getAccount")
+    @blueprint.arguments(AsOfQuery(), location="query")
     @blueprint.response(200, AccountOut, headers=READ)
-    def get(self, organisation_id: UUID, account_id: UUID) -> Response:
+    def get(self, query: Body, organisation_id: UUID, account_id: UUID) -> Response:
         """Read an account.
 
-        With the channels on which a key of its own is good now.
+        With the channels on which a key of its own is good now. Or as it was at a time or a version, by its own events
+        alone, which takes a role that reads history; the past has no `ETag` and no channels.
         """
+        if query:
+            allow(READS_HISTORY, organisation_id)
+            existing(organisation_id, account_id)
+            return past.as_it_was(query, organisation_id, account_id, "account")
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, account_id)
         return outgoing.answer(documents.account(row), headers={"ETag": outgoing.etag(row["version"])})
@@ -160,17 +166,10 @@ class Account(MethodView):
         """
         allow(WRITES_CREDENTIALS, organisation_id)
         row = existing(organisation_id, account_id)
-
-        def make() -> tuple[DescribeAccount, None]:
-            return DescribeAccount(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                account_id=account_id,
-                name=Name(body["name"]) if "name" in body else None,
-                reference=Reference(body["reference"] or "") if "reference" in body else None,
-            ), None
-
-        return carry_out(make, lambda state: represent(state, row["channels"]))
+        return carry_out(
+            lambda: account_commands.describe(row, body, expected_version(row["version"])),
+            lambda state: represent(state, row["channels"]),
+        )
 
 
 @blueprint.route("/<uuid:account_id>/close")
@@ -189,12 +188,7 @@ class Closing(MethodView):
         allow(WRITES_CREDENTIALS, organisation_id)
         allow_mode(Mode.LIVE)
         row = existing(organisation_id, account_id)
-
-        def make() -> tuple[CloseAccount, None]:
-            return CloseAccount(
-                context=context(body["reason"]),
-                expected_version=expected_version(row["version"]),
-                account_id=account_id,
-            ), None
-
-        return carry_out(make, lambda state: represent(state, []))
+        return carry_out(
+            lambda: account_commands.close(row, body, expected_version(row["version"])),
+            lambda state: represent(state, []),
+        )

@@ -6,10 +6,10 @@ from uuid import UUID
 from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
-from uuid_utils.compat import uuid7
 
-from api import documents, outgoing
-from api.auth import READS_CREDENTIALS, WRITES_CREDENTIALS, allow, allow_mode, authenticate
+from api import application_commands, documents, outgoing, past
+from api.application_commands import represent
+from api.auth import READS_CREDENTIALS, READS_HISTORY, WRITES_CREDENTIALS, allow, allow_mode, authenticate
 from api.commanding import (
     BEGINNING,
     COMMAND,
@@ -17,15 +17,13 @@ from api.commanding import (
     CREATED,
     READ,
     WRITTEN,
-    Commands,
     carry_out,
     carry_out_all,
     expected_version,
 )
-from api.granting import connectable, key_pair
-from api.incoming import StrictParser, context, services
+from api.incoming import StrictParser, services
 from api.organisations import existing as existing_organisation
-from api.schemas import Why
+from api.schemas import AsOfQuery, Why
 from api.schemas.applications import (
     CONNECTING,
     REGISTERING,
@@ -38,16 +36,13 @@ from api.schemas.applications import (
     ApplicationQuery,
     RegisteredOut,
 )
-from ledger.commands import ArchiveApplication, ConnectApis, DescribeApplication, RegisterApplication
 from ledger.errors import NotFound
-from ledger.values import Description, Mode, Name, optional
-from projections import credential_status
+from ledger.values import Mode
 from projections.application_status import (
     ApplicationFilters,
     find_application,
     has_live_credentials,
     list_applications,
-    status_row,
 )
 
 blueprint = Blueprint(
@@ -60,11 +55,6 @@ blueprint.ARGUMENTS_PARSER = StrictParser()
 blueprint.before_request(authenticate)
 
 Body = dict[str, Any]
-
-
-def represent(state: Any) -> Body:
-    """The application that a command left."""
-    return documents.application(status_row(state))
 
 
 def existing(organisation_id: UUID, application_id: UUID) -> Body:
@@ -105,36 +95,8 @@ class Applications(MethodView):
         answer and never again.
         """
         allow(WRITES_CREDENTIALS, organisation_id)
-
-        def make() -> Commands:
-            of = context(body.get("reason"))
-            catalogue = services().catalogues.current(organisation_id)
-            register = RegisterApplication(
-                context=of,
-                application_id=uuid7(),
-                organisation_id=organisation_id,
-                account_id=body.get("account_id"),
-                title=Name(body["title"], "title"),
-                description=optional(Description, body.get("description")),
-                apis=connectable(catalogue, body.get("apis") or ()),
-            )
-            if "generate" not in body:
-                return [register], represent
-            create, secret = key_pair(services(), catalogue, register, body["generate"])
-            allow_mode(create.mode)
-            return (
-                [register, create],
-                lambda application, credential: (
-                    represent(application)
-                    | {
-                        "credential": outgoing.credential(credential_status.status_row(credential)),
-                        "secret": secret.plaintext,
-                    }
-                ),
-            )
-
         return carry_out_all(
-            make,
+            lambda: application_commands.register(organisation_id, body),
             status=201,
             location=lambda state: f"/v1/organisations/{organisation_id}/applications/{state.id}",
         )
@@ -145,12 +107,18 @@ class Application(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getApplication")
+    @blueprint.arguments(AsOfQuery(), location="query")
     @blueprint.response(200, ApplicationDetailOut, headers=READ)
-    def get(self, organisation_id: UUID, application_id: UUID) -> Response:
+    def get(self, query: Body, organisation_id: UUID, application_id: UUID) -> Response:
         """Read an application.
 
-        Its credentials are listed by `GET .../credentials?application=`.
+        Its credentials are listed by `GET .../credentials?application=`. Or as it was at a time or a version, which
+        takes a role that reads history; the past has no `ETag` and no `connected_apis`.
         """
+        if query:
+            allow(READS_HISTORY, organisation_id)
+            existing(organisation_id, application_id)
+            return past.as_it_was(query, organisation_id, application_id, "application")
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, application_id)
         apis = documents.connected_apis(row["apis"], services().catalogues.current(organisation_id))
@@ -168,16 +136,7 @@ class Application(MethodView):
         allow(WRITES_CREDENTIALS, organisation_id)
         row = existing(organisation_id, application_id)
 
-        def make() -> tuple[DescribeApplication, None]:
-            return DescribeApplication(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                application_id=application_id,
-                title=Name(body["title"], "title") if "title" in body else None,
-                description=Description(body["description"] or "") if "description" in body else None,
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: application_commands.describe(row, body, expected_version(row["version"])), represent)
 
 
 @blueprint.route("/<uuid:application_id>/apis")
@@ -193,17 +152,9 @@ class ConnectedApis(MethodView):
         The whole set. A narrower one acts at once: its credentials keep their scopes, and may use those within these
         APIs. If-Match must name the version that was read.
         """
-        row = _governable(organisation_id, application_id)
+        row = governable(organisation_id, application_id)
 
-        def make() -> tuple[ConnectApis, None]:
-            return ConnectApis(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                application_id=application_id,
-                apis=connectable(services().catalogues.current(organisation_id), body["apis"]),
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: application_commands.connect(row, body, expected_version(row["version"])), represent)
 
 
 @blueprint.route("/<uuid:application_id>/archive", methods=["POST"])
@@ -216,19 +167,12 @@ def archive(body: Body, organisation_id: UUID, application_id: UUID) -> Response
     Its credentials are refused from now on, and it gets no new ones. That each of them is revoked stands in its own
     history soon after.
     """
-    row = _governable(organisation_id, application_id)
+    row = governable(organisation_id, application_id)
 
-    def make() -> tuple[ArchiveApplication, None]:
-        return ArchiveApplication(
-            context=context(body.get("reason")),
-            expected_version=expected_version(row["version"]),
-            application_id=application_id,
-        ), None
-
-    return carry_out(make, represent)
+    return carry_out(lambda: application_commands.archive(row, body, expected_version(row["version"])), represent)
 
 
-def _governable(organisation_id: UUID, application_id: UUID) -> Body:
+def governable(organisation_id: UUID, application_id: UUID) -> Body:
     """The row of an application whose credentials the caller may govern: live ones take the grant for production."""
     allow(WRITES_CREDENTIALS, organisation_id)
     row = existing(organisation_id, application_id)

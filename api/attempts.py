@@ -1,13 +1,16 @@
 """Failed verifications: whoever tries one secret after another is slowed, and refused for as long as they go on."""
 
+from collections.abc import Hashable
 from math import ceil
+from typing import NamedTuple
+from uuid import UUID
 
 from prometheus_client import Counter
 
 from api.rate_limits import RateLimiter, subscriber
 from ledger.errors import TooManyAttempts
 from ledger.settings import Settings
-from ledger.values import AnyAddress
+from ledger.values import AnyAddress, Channel, Login
 from ledger.verification import Code
 
 REFUSED = Counter("keyledger_attempts_refused", "Verifications refused after too many failures.", ["by"])
@@ -16,8 +19,24 @@ REFUSED = Counter("keyledger_attempts_refused", "Verifications refused after too
 _GUESSES = frozenset({Code.NOT_FOUND, Code.MALFORMED})
 
 
+class Presenter(NamedTuple):
+    """Who presents a secret, as far as that is known. An address of None is one that cannot be read; `login` is there
+    where the secret may be a chosen password, `tenant` where a gateway of one organisation tells all of this.
+    """
+
+    address: AnyAddress | None
+    address_told: bool = True
+    login: tuple[Channel, Login] | None = None
+    tenant: UUID | None = None
+
+
 class FailedAttempts:
-    """Counts failures for each client's address and each public identifier, in the memory of one process.
+    """Counts failures for each client's address, and for each login whose password somebody chose, in the memory of one
+    process. Whoever names another kind's public identifier must not keep its holder out: generated secrets are not
+    guessed. Each tenant's gateways count for themselves: what one is told of others' clients is only its word.
+
+    Clients whose address cannot be read count as one: whoever could have theirs unread would otherwise guess as often
+    as they like. An address that nobody told counts for nothing.
 
     A minute's worth of failures is taken as they come, and then as many a minute. What is refused is not looked at, and
     so is no failure. A right secret is refused too meanwhile, for otherwise a guess would be answered after all.
@@ -27,23 +46,25 @@ class FailedAttempts:
         self._addresses = RateLimiter(settings.failures_per_address)
         self._public_ids = RateLimiter(settings.failures_per_public_id)
 
-    def admit(self, address: AnyAddress | None, public_id: str | None) -> None:
+    def admit(self, who: Presenter) -> None:
         """Raise `TooManyAttempts` for whoever failed too often."""
-        for by, limiter, key in self._buckets(address, public_id):
+        for by, limiter, key in self._buckets(who):
             if seconds := limiter.wait(key):
                 REFUSED.labels(by).inc()
                 raise TooManyAttempts("too many failed attempts", ceil(seconds))
 
-    def note(self, address: AnyAddress | None, public_id: str | None, code: Code) -> None:
+    def note(self, who: Presenter, code: Code) -> None:
         """Count a verdict, if it is one of somebody who guesses."""
         if code in _GUESSES:
-            for _, limiter, key in self._buckets(address, public_id):
+            for _, limiter, key in self._buckets(who):
                 limiter.take(key)
 
-    def _buckets(self, address: AnyAddress | None, public_id: str | None) -> list[tuple[str, RateLimiter, str]]:
-        found = []
-        if address is not None:
-            found.append(("address", self._addresses, subscriber(str(address))))
-        if public_id:
-            found.append(("public_id", self._public_ids, public_id.strip().lower()))
+    def _buckets(self, who: Presenter) -> list[tuple[str, RateLimiter, Hashable]]:
+        found: list[tuple[str, RateLimiter, Hashable]] = []
+        if who.address_told:
+            subscribed = None if who.address is None else subscriber(str(who.address))
+            found.append(("address", self._addresses, (who.tenant, subscribed)))
+        if who.login is not None:
+            channel, name = who.login
+            found.append(("public_id", self._public_ids, (who.tenant, channel, name.lower())))
         return found

@@ -11,19 +11,24 @@ from flask import g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
+from api.auditing import shows
 from api.incoming import services
 from ledger.errors import Forbidden, NotFound
 from ledger.secret_format import well_formed
 from ledger.values import Mode, Role
 from projections.operator_status import Caller, find_caller
+from projections.readings import Shown
 
 # What each role may do. An administrator of one organisation administers that one.
 READS_CREDENTIALS = frozenset({Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER})
 WRITES_CREDENTIALS = frozenset({Role.ADMINISTRATOR, Role.OPERATOR})
 READS_HISTORY = frozenset({Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR})
+TAKES_OUT = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
 READS_OPERATORS = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
+READS_READINGS = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
 MANAGES_CATALOGUES = frozenset({Role.ADMINISTRATOR})
 MANAGES_OPERATORS = frozenset({Role.ADMINISTRATOR})
+MANAGES_RETENTION = frozenset({Role.ADMINISTRATOR})
 MANAGES_WEBHOOKS = frozenset({Role.ADMINISTRATOR})
 VERIFIES = frozenset({Role.VERIFIER})
 
@@ -87,11 +92,19 @@ def allow(roles: frozenset[Role], organisation_id: UUID | None = None) -> Caller
     return found
 
 
-def sees_hints(mode: str) -> bool:
-    """Whether the caller sees the last characters of secrets of this mode. Those of live ones an installation may keep
-    from whoever lacks the grant for production (`Settings.production_hints`).
+def may_see_hints(mode: str) -> bool:
+    """Whether the caller may see the last characters of secrets of this mode. Those of live ones an installation may
+    keep from whoever lacks the grant for production (`Settings.production_hints`).
     """
     return mode != Mode.LIVE or services().settings.production_hints == "all" or caller().production
+
+
+def sees_hints(mode: str) -> bool:
+    """The same, where they are shown if they may be."""
+    seen = may_see_hints(mode)
+    if seen:
+        shows(Shown.HINT)
+    return seen
 
 
 def allow_mode(mode: str) -> None:

@@ -8,6 +8,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from api import documents, outgoing
+from api.auditing import reads_only
 from api.auth import READS_CREDENTIALS, WRITES_CREDENTIALS, allow, allow_mode, authenticate
 from api.bulk_revoking import DryRun, confirmed, dry_run
 from api.commanding import BEGINNING, CREATED, READ, carry_out
@@ -95,16 +96,16 @@ class BulkRevocations(MethodView):
         """
         allow(WRITES_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)
-        selection = _selection(body["filter"])
+        selection = selection_of(body["filter"])
         if body["dry_run"]:
             if "digest" in body:
                 raise InvalidValue("digest", "and dry_run exclude each other", "contradiction")
-            return _shown(_looked(organisation_id, selection, body))
+            return _shown(looked_at(organisation_id, selection, body))
         if "digest" not in body:
             raise InvalidValue("digest", "is required: make a dry run, and confirm it with its digest", "missing_field")
 
         def make() -> tuple[StartBulkRevocation, None]:
-            looked = _looked(organisation_id, selection, body)
+            looked = looked_at(organisation_id, selection, body)
             return confirmed(looked, body["digest"], context(body.get("reason"))), None
 
         return carry_out(
@@ -130,7 +131,7 @@ class BulkRevocation(MethodView):
         return outgoing.answer(documents.bulk_revocation(row), headers={"ETag": outgoing.etag(row["version"])})
 
 
-def _selection(given: Body) -> Selection:
+def selection_of(given: Body) -> Selection:
     """A filter in the domain's values."""
     values = dict(given)
     for name, enum in (("kind", Kind), ("mode", Mode), ("environment", Environment), ("channel", Channel)):
@@ -151,7 +152,7 @@ def _selection(given: Body) -> Selection:
     return Selection(**values)
 
 
-def _looked(organisation_id: UUID, selection: Selection, body: Body) -> DryRun:
+def looked_at(organisation_id: UUID, selection: Selection, body: Body) -> DryRun:
     looked = dry_run(services(), organisation_id, selection, RevocationReason(body["revocation_reason"]), now())
     if looked.live:
         allow_mode(Mode.LIVE)
@@ -159,6 +160,7 @@ def _looked(organisation_id: UUID, selection: Selection, body: Body) -> DryRun:
 
 
 def _shown(looked: DryRun) -> Response:
+    reads_only()
     rows = rows_of_credentials(services().store, looked.credential_ids[:SHOWN_MAX])
     return outgoing.answer(
         {

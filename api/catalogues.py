@@ -8,6 +8,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from api import documents, outgoing
+from api.auditing import shows
 from api.auth import MANAGES_CATALOGUES, READS_CREDENTIALS, READS_HISTORY, allow, allow_mode, authenticate
 from api.commanding import COMMAND, COMMAND_ON_A_VERSION, READ, WRITTEN, carry_out, expected_version
 from api.granting import previewed
@@ -29,6 +30,7 @@ from ledger.catalogue import FIRST_VERSION, Catalogue, OrganisationCatalogue
 from ledger.commands import RetirePermissions, SetCatalogue
 from ledger.permissions import apis_of, groups_of
 from ledger.values import Mode, scopes
+from projections.readings import Shown
 
 blueprint = Blueprint(
     "Catalogues",
@@ -134,6 +136,7 @@ def history(organisation_id: UUID) -> Response:
     """
     allow(READS_HISTORY, organisation_id)
     existing_organisation(organisation_id)
+    shows(Shown.HISTORY)
     return outgoing.answer({"data": documents.catalogue_history(services().catalogues.history(organisation_id))})
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -70,12 +71,19 @@ def carry_out(
     location: Callable[[Any], str] | None = None,
 ) -> Response:
     """Handle the command that `make` gives, with its secret if it has one, and answer with what it left."""
+    return carry_out_all(one(make, represent), status=status, location=location)
+
+
+def one(
+    make: Callable[[], tuple[Command, str | None]], represent: Callable[[Any], dict[str, Any]]
+) -> Callable[[], Commands]:
+    """What `carry_out_all` takes, for a single command whose secret, if it has one, is told beside what it left."""
 
     def make_one() -> Commands:
         command, secret = make()
         return [command], lambda state: represent(state) | ({} if secret is None else {"secret": secret})
 
-    return carry_out_all(make_one, status=status, location=location)
+    return make_one
 
 
 def carry_out_all(
@@ -86,13 +94,40 @@ def carry_out_all(
 ) -> Response:
     """Handle the commands that `make` gives, in one commit, and answer with what its function makes of the states that
     they leave, one an argument. `location` is of the first, and `ETag` the version that the answer reads.
-
-    A retry under the same Idempotency-Key gets the first answer again, secret included, and nothing is made. Of two at
-    once one is recorded; the other waits for that commit and gets its answer.
     """
     if location is not None and "If-Match" in request.headers:
         raise PreconditionFailed("what is created has no version that If-Match could name")
-    entry = _idempotency_key()
+    carried = carry_out_once(_idempotency_key(), make, status=status, location=location)
+    response = answer(carried.body, carried.status, carried.headers)
+    response.headers[POSITION_HEADER] = str(carried.position)
+    if carried.replayed:
+        response.headers[REPLAYED_HEADER] = "true"
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What is answered to commands. `position` is the last one's; `replayed` tells that this is an answer of before."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any] = field(repr=False)
+    position: int
+    replayed: bool
+
+
+def carry_out_once(
+    entry: tuple[str, bytes] | None,
+    make: Callable[[], Commands],
+    *,
+    status: int = 200,
+    location: Callable[[Any], str] | None = None,
+) -> CarriedOut:
+    """See `carry_out_all`. `entry` is the request's idempotency key and the fingerprint of what it asks.
+
+    A retry under the same key gets the first answer again, secret included, and nothing is made. Of two at once one is
+    recorded; the other waits for that commit and gets its answer.
+    """
     if entry is not None and (replayed := _replay(*entry)) is not None:
         return replayed
     represent: Callable[..., dict[str, Any]]
@@ -123,9 +158,7 @@ def carry_out_all(
             raise
         return replayed
     given = described(*(receipt.state for receipt in receipts))
-    response = answer(given["body"], given["status"], given["headers"])
-    response.headers[POSITION_HEADER] = str(receipts[-1].position)
-    return response
+    return CarriedOut(given["status"], given["headers"], given["body"], receipts[-1].position, replayed=False)
 
 
 def _idempotency_key() -> tuple[str, bytes] | None:
@@ -140,17 +173,15 @@ def _idempotency_key() -> tuple[str, bytes] | None:
     return key, hashlib.sha256(asked + request.get_data(cache=True)).digest()
 
 
-def _replay(key: str, fingerprint: bytes) -> Response | None:
+def _replay(key: str, fingerprint: bytes) -> CarriedOut | None:
     log = services().log
     kept = find_answer(log, caller().actor, key, fingerprint)
     if kept is None:
         return None
     given = orjson.loads(kept.answer)
-    response = answer(given["body"], given["status"], given["headers"])
     last = given["last"]
-    response.headers[POSITION_HEADER] = str(position_of(log, UUID(last["id"]), last["version"]))
-    response.headers[REPLAYED_HEADER] = "true"
-    return response
+    position = position_of(log, UUID(last["id"]), last["version"])
+    return CarriedOut(given["status"], given["headers"], given["body"], position, replayed=True)
 
 
 def reach_position(view: str) -> None:

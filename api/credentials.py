@@ -1,7 +1,6 @@
 """Credentials: created, read, changed and ended."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +8,9 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
-from api import granting, outgoing
+from api import credential_commands, documents, granting, moments, outgoing, past
+from api.auditing import shows
 from api.auth import READS_CREDENTIALS, READS_HISTORY, WRITES_CREDENTIALS, allow, allow_mode, authenticate
-from api.client_keys import register_key
 from api.commanding import (
     BEGINNING,
     COMMAND,
@@ -20,12 +19,13 @@ from api.commanding import (
     READ,
     WRITTEN,
     carry_out,
+    carry_out_all,
     expected_version,
     reach_position,
 )
-from api.incoming import StrictParser, context, now, services
+from api.incoming import StrictParser, now, services
 from api.organisations import existing as existing_organisation
-from api.schemas import Why
+from api.schemas import AsOfQuery, Why
 from api.schemas.credentials import (
     CREATING,
     DESCRIBING,
@@ -33,7 +33,6 @@ from api.schemas.credentials import (
     REVOKING,
     ROTATING,
     AllowlistIn,
-    AsOfQuery,
     CredentialDetailOut,
     CredentialIn,
     CredentialOut,
@@ -46,36 +45,24 @@ from api.schemas.credentials import (
 )
 from ledger.commands import (
     Command,
-    CreateCredential,
-    DescribeCredential,
     EndOverlap,
-    EraseCredential,
     ResumeCredential,
-    RevokeCredential,
-    RotateSecret,
-    SetAllowlist,
     SuspendCredential,
 )
-from ledger.errors import InvalidValue, NotFound
-from ledger.events import StoredSecret
-from ledger.issuing import issue_credential, issue_rotation
+from ledger.errors import NotFound
 from ledger.values import (
     Channel,
-    Description,
     EmailAddress,
     Environment,
     Kind,
-    Label,
     Mode,
-    RevocationReason,
     Status,
-    labels,
-    networks,
     utc,
 )
 from projections.credential_list import VIEW, CredentialFilters, list_credentials
 from projections.credential_status import find_credential, list_successors, status_row
-from projections.history import credential_as_of, history_of
+from projections.credentials_as_of import list_credentials_as_of
+from projections.readings import Shown
 
 blueprint = Blueprint(
     "Credentials",
@@ -124,14 +111,19 @@ class Credentials(MethodView):
         `overdue` or `due_before` first what is due the longest, with `expiring_before` what ends the soonest, with
         `status=rotating` whose overlap does, with `status=expired` what ended last. The list may be milliseconds
         behind: send `Keyledger-At-Least` to be sure of your own write.
+
+        With `as_of` it is the list of that time, newest first whatever the filters: read from histories, so no last
+        uses. Asked again it answers the same, but for what was erased.
         """
-        allow(READS_CREDENTIALS, organisation_id)
+        allow(READS_HISTORY if "as_of" in query else READS_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)
         reach_position(VIEW.name)
+        if "as_of" in query:
+            return outgoing.page(*listed_then(query, organisation_id))
         found = list_credentials(
             services().store,
             organisation_id,
-            _filters(query),
+            filters_of(query),
             now=now(),
             rotation_days=services().settings.rotation_days,
             cursor=query.get("cursor"),
@@ -149,46 +141,27 @@ class Credentials(MethodView):
         of a preset or chosen ones, of the catalogue and within its application's APIs, and are fixed for good.
         """
         allow(WRITES_CREDENTIALS, organisation_id)
-
-        def make() -> tuple[CreateCredential, str | None]:
-            apart = ("reason", "secret", "public_jwk", "kind")
-            wanted = {name: value for name, value in body.items() if name not in apart}
-            _check_superseded(organisation_id, wanted.get("supersedes"))
-            wanted["allowlist"] = wanted.get("allowlist") or ()
-            grounds = granting.grounds_of(
-                services(), organisation_id, wanted.get("application_id"), wanted.get("account_id")
-            )
-            wanted["account_id"] = grounds.account_id
-            command, secret = issue_credential(
-                services().keyring.digests,
-                grounds.catalogue,
-                context(body.get("reason")),
-                organisation_id,
-                kind=body["kind"],
-                chosen_secret=body.get("secret"),
-                public_key=_public_key(body),
-                ceiling=grounds.ceiling,
-                **wanted,
-            )
-            allow_mode(command.mode)
-            return command, secret.plaintext or None
-
         return carry_out(
-            make,
+            lambda: credential_commands.create(organisation_id, body),
             represent,
             status=201,
             location=lambda state: f"/v1/organisations/{organisation_id}/credentials/{state.id}",
         )
 
 
-def _public_key(body: Body) -> StoredSecret | None:
-    """The public key that the body registers in place of a secret."""
-    return register_key(body["public_jwk"]) if body.get("public_jwk") is not None else None
+def listed_then(query: Body, organisation_id: UUID) -> tuple[Iterator[documents.Document], str | None]:
+    """A page of the list at the time that a query asks about, and the cursor of the next."""
+    shows(Shown.PAST)
+    at = moments.past_time(query["as_of"], "as_of", now())
+    page = list_credentials_as_of(
+        services().log, organisation_id, at, filters_of(query), cursor=query.get("cursor"), limit=query["limit"]
+    )
+    return (outgoing.credential(status_row(c), at) for c in page.credentials), page.cursor
 
 
-def _filters(query: Body) -> CredentialFilters:
+def filters_of(query: Body) -> CredentialFilters:
     """The query in the domain's values."""
-    given = {name: value for name, value in query.items() if name not in ("cursor", "limit")}
+    given = {name: value for name, value in query.items() if name not in ("as_of", "cursor", "limit")}
     for name, enum in (("status", Status), ("kind", Kind), ("mode", Mode), ("environment", Environment)):
         if name in given:
             given[name] = enum(given[name])
@@ -200,11 +173,6 @@ def _filters(query: Body) -> CredentialFilters:
         if name in given:
             given[name] = utc(given[name], name)
     return CredentialFilters(**given)
-
-
-def _check_superseded(organisation_id: UUID, credential_id: UUID | None) -> None:
-    if credential_id is not None and find_credential(services().store, organisation_id, credential_id) is None:
-        raise InvalidValue("supersedes", "is not a credential of this organisation")
 
 
 @blueprint.route("/<uuid:credential_id>")
@@ -223,7 +191,9 @@ class Credential(MethodView):
         not have either.
         """
         if query:
-            return _past(query, organisation_id, credential_id)
+            allow(READS_HISTORY, organisation_id)
+            existing(organisation_id, credential_id)
+            return past.as_it_was(query, organisation_id, credential_id, "credential")
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, credential_id)
         body = outgoing.credential(row) | {
@@ -241,20 +211,7 @@ class Credential(MethodView):
         Its name, description, contact or labels; what is left out stays. If-Match must name the version that was read.
         """
         row = writable(organisation_id, credential_id)
-
-        def make() -> tuple[DescribeCredential, None]:
-            name, description, email = body.get("name"), body.get("description"), body.get("contact_email")
-            return DescribeCredential(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                credential_id=credential_id,
-                name=Label(name or "") if "name" in body else None,
-                description=Description(description or "") if "description" in body else None,
-                contact_email=None if email is None else EmailAddress(email),
-                labels=labels(body["labels"]) if "labels" in body else None,
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: credential_commands.describe(row, body, expected_version(row["version"])), represent)
 
 
 @blueprint.route("/<uuid:credential_id>/rotate")
@@ -271,21 +228,7 @@ class Rotation(MethodView):
         overlap whatever still uses the old one breaks. A channel login may take another login with it.
         """
         row = writable(organisation_id, credential_id)
-
-        def make() -> tuple[RotateSecret, str | None]:
-            command, secret = issue_rotation(
-                services().keyring.digests,
-                context(body.get("reason")),
-                row,
-                chosen_secret=body.get("secret"),
-                public_key=_public_key(body),
-                login=body.get("login"),
-                overlap=timedelta(seconds=body["overlap_seconds"]),
-                expected_version=expected_version(row["version"]),
-            )
-            return command, secret.plaintext or None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: credential_commands.rotate(row, body, expected_version(row["version"])), represent)
 
 
 @blueprint.route("/<uuid:credential_id>/allowlist")
@@ -301,16 +244,9 @@ class Allowlist(MethodView):
         The whole allowlist; an empty one allows every address. If-Match must name the version that was read.
         """
         row = writable(organisation_id, credential_id)
-
-        def make() -> tuple[SetAllowlist, None]:
-            return SetAllowlist(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                credential_id=credential_id,
-                networks=networks(body["allowlist"]),
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(
+            lambda: credential_commands.set_allowlist(row, body, expected_version(row["version"])), represent
+        )
 
 
 @blueprint.route("/<uuid:credential_id>/revoke")
@@ -326,36 +262,7 @@ class Revocation(MethodView):
         Now, or from a coming time. Once this is answered, no verification that begins later finds it good.
         """
         row = writable(organisation_id, credential_id)
-
-        def make() -> tuple[RevokeCredential, None]:
-            return RevokeCredential(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                credential_id=credential_id,
-                revocation_reason=RevocationReason(body["revocation_reason"]),
-                effective_at=body.get("effective_at"),
-            ), None
-
-        return carry_out(make, represent)
-
-
-def _past(query: Body, organisation_id: UUID, credential_id: UUID) -> Response:
-    """The credential as it was: at a version, with the status it had when that was recorded, or at a time."""
-    allow(READS_HISTORY, organisation_id)
-    existing(organisation_id, credential_id)
-    version, time = query.get("version"), query.get("as_of")
-    if version is not None and time is not None:
-        raise InvalidValue("version", "takes either a version or a time, not both", "contradiction")
-    if time is not None:
-        time = utc(time, "as_of")
-        if time > now():
-            raise InvalidValue("as_of", "lies in the future, which is not written yet", "future_time")
-    log = services().log
-    history = history_of(log, organisation_id, credential_id, up_to_version=version, up_to_time=time)
-    state = credential_as_of(log, organisation_id, credential_id, version=version, time=time)
-    if not history or state is None or version not in (None, state.version):
-        raise NotFound("credential at that time" if version is None else "version of this credential")
-    return outgoing.answer(outgoing.credential(status_row(state), time or history[-1].at))
+        return carry_out(lambda: credential_commands.revoke(row, body, expected_version(row["version"])), represent)
 
 
 def _simple(path: str, operation: str, summary: str, description: str, command: Callable[..., Command]) -> None:
@@ -366,15 +273,9 @@ def _simple(path: str, operation: str, summary: str, description: str, command: 
     @blueprint.response(200, CredentialOut, headers=WRITTEN)
     def view(body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
         row = writable(organisation_id, credential_id)
-
-        def make() -> tuple[Command, None]:
-            return command(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                credential_id=credential_id,
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(
+            lambda: credential_commands.simple(command, row, body, expected_version(row["version"])), represent
+        )
 
     blueprint.add_url_rule(f"/<uuid:credential_id>/{path}", operation, view, methods=["POST"])
 
@@ -394,11 +295,22 @@ _simple(
     SuspendCredential,
 )
 _simple("resume", "resumeCredential", "Resume a credential.", "The suspension is lifted.", ResumeCredential)
-_simple(
-    "erase",
-    "eraseCredential",
-    "Erase a credential's personal data.",
-    "Only of a revoked credential, and for good: the key of its email, login and networks is destroyed. Its history "
-    "stays, and so does every proof over it.",
-    EraseCredential,
-)
+
+
+@blueprint.route("/<uuid:credential_id>/erase", methods=["POST"])
+@blueprint.doc(operationId="eraseCredential", **COMMAND)
+@blueprint.arguments(Why(), required=False)
+@blueprint.response(200, CredentialOut, headers=WRITTEN)
+def erase(body: Body, organisation_id: UUID, credential_id: UUID) -> Response:
+    """Erase a credential's personal data.
+
+    Only of a revoked credential, and for good: the key of its email, login and networks is destroyed, and that of the
+    email in bulk revocations which chose it by that. Its history stays, and so does every proof over it.
+    """
+    row = writable(organisation_id, credential_id)
+    return carry_out_all(
+        lambda: (
+            credential_commands.erase(row, body, expected_version(row["version"])),
+            lambda *states: represent(states[-1]),
+        )
+    )

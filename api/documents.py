@@ -4,17 +4,21 @@ Built from rows of the views (or `status_row` of a state), without Flask: that w
 start.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from ledger.access_review import AccessReview
 from ledger.catalogue import FIRST_VERSION, Catalogue
 from ledger.events import Context
+from ledger.export import Export
+from ledger.sealed_log import SealedLog
 from ledger.values import Mode, Status
 from projections.catalogue_status import Catalogues
 from projections.history import Entry
+from projections.usage import Usage
 
 Row = Mapping[str, Any]
 Document = dict[str, Any]
@@ -27,6 +31,7 @@ def organisation(row: Row) -> Document:
         "name": row["name"],
         "registered_at": row["registered_at"],
         "version": row["version"],
+        "retention_days": row["retention_days"],
     }
 
 
@@ -40,8 +45,11 @@ def operator(row: Row) -> Document:
         "roles": row["roles"],
         "production": row["production"],
         "tokens": row["secrets"],
+        "issuer": row["issuer"] or None,
+        "subject": row["subject"] or None,
         "enrolled_at": row["enrolled_at"],
         "removed_at": row["removed_at"],
+        "erased_at": row["erased_at"],
         "version": row["version"],
     }
 
@@ -186,12 +194,12 @@ def webhook_endpoint(row: Row) -> Document:
 
 
 def webhook_delivery(row: Row) -> Document:
-    """The delivery of a message as it reads, with what came of its last attempt."""
+    """The delivery of a message as it reads, with what came of its last attempt. A test is about the endpoint alone."""
     pending = row["finished_at"] is None
     return {
         "id": row["delivery_id"],
         "endpoint_id": row["endpoint_id"],
-        "credential_id": row["credential_id"],
+        "credential_id": None if row["credential_id"] == row["endpoint_id"] else row["credential_id"],
         "message_id": row["message_id"],
         "type": row["type"],
         "status": "pending" if pending else "delivered" if row["delivered"] else "failed",
@@ -219,6 +227,23 @@ def webhook_delivery_log(row: Row) -> Document:
         for one in row["log"]
     ]
     return webhook_delivery(row) | {"body": row["body"], "log": log}
+
+
+def sealed_log(state: SealedLog) -> Document:
+    """The provable log's name and the keys that its checkpoints were signed with."""
+    return {
+        "name": state.name,
+        "generation": state.generation,
+        "keys": [
+            {
+                "kid": key.kid,
+                "public_key": key.public_key,
+                "created_at": key.created_at,
+                "expires_at": key.expires_at,
+            }
+            for key in state.keys
+        ],
+    }
 
 
 def credential(row: Row, at: datetime, rotation_days: int, catalogues: Catalogues, *, hints: bool = True) -> Document:
@@ -281,12 +306,31 @@ def owner(row: Row, rotation_days: int) -> Document:
     }
 
 
+def usage(found: Usage) -> Document:
+    """How a credential is used, as it reads."""
+    return {
+        "addresses": [row | {"address": str(row["address"])} for row in found.addresses],
+        "days": list(found.days),
+    }
+
+
 def entry(found: Entry, *, hints: bool = True) -> Document:
     """A step of a thing's history as it reads. Of a secret in it the hint, unless that is withheld."""
     document = asdict(found)
     if not hints and "secret" in found.data:
         document["data"]["secret"]["hint"] = ""
     return document
+
+
+def reading(row: Row) -> Document:
+    """That somebody read something, as it reads."""
+    return {name: value for name, value in row.items() if name != "reading_id"}
+
+
+def to_erase(row: Row, at: datetime) -> Document:
+    """A credential whose personal data a retention policy erases, as it reads at a moment."""
+    names = ("credential_id", "name", "kind", "mode", "ended_at", "erase_at")
+    return {**{name: row[name] for name in names}, "due": row["erase_at"] <= at}
 
 
 def activity(row: Row) -> Document:
@@ -335,3 +379,42 @@ def status_of(row: Row, at: datetime) -> Status:
         return Status.SUSPENDED
     ends = [_moment(secret["expires_at"]) for secret in row["secrets"]]
     return Status.ROTATING if sum(end is None or end > at for end in ends) > 1 else Status.ACTIVE
+
+
+def export(state: Export, size: int | None = None, downloads: Sequence[Row] = ()) -> Document:
+    """An export: what was asked for, and how far it has come that somebody fetches it."""
+    return export_asked(state, size) | {"downloads": list(downloads)}
+
+
+def export_asked(state: Export, size: int | None = None) -> Document:
+    """An export as it was asked for; `size` is how many leaves it has, once its end is sealed."""
+    return {
+        "id": state.id,
+        "organisation_id": state.organisation_id,
+        "requested_at": state.requested.at,
+        "requested_by": state.requested.actor,
+        "reason": state.requested.reason,
+        "filter": {
+            "from": state.begin,
+            "to": state.end,
+            "credential_ids": list(state.aggregates),
+            "topics": list(state.topics),
+        },
+        "personal": state.personal,
+        "status": "sealing" if size is None else "ready",
+        "leaves": size,
+        "version": state.version,
+    }
+
+
+def access_review(state: AccessReview) -> Document:
+    """An access review as it was asked for."""
+    return {
+        "id": state.id,
+        "organisation_id": state.organisation_id,
+        "requested_at": state.requested.at,
+        "requested_by": state.requested.actor,
+        "reason": state.requested.reason,
+        "as_of": state.as_of,
+        "version": state.version,
+    }

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from flask import current_app, g, request
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -18,7 +18,7 @@ from api.wiring import Services
 from ledger.errors import InvalidValue
 from ledger.events import Context
 from ledger.secret_format import SECRET_PATTERN
-from ledger.values import AnyNetwork, Reason, Via, unmapped_address
+from ledger.values import AnyNetwork, Reason, Via, parse_address
 
 # What may stand in a log line and a header, and no longer than a trace id with some prefix.
 _SECRET = re.compile(SECRET_PATTERN)
@@ -57,11 +57,13 @@ def now() -> datetime:
 
 
 def context(reason: str | None = None, actor: str | None = None) -> Context:
-    """The context of the event that this request leads to. The actor is the caller, if nobody else is named."""
+    """The context of the event that this request leads to. The actor is the caller, if nobody else is named; the
+    console says in `g.via` that it came through there.
+    """
     return Context(
         at=now(),
         actor=g.caller.actor if actor is None else actor,
-        via=Via.API,
+        via=g.get("via", Via.API),
         request_id=request_id(),
         reason=Reason(reason or ""),
         address=address(),
@@ -71,23 +73,24 @@ def context(reason: str | None = None, actor: str | None = None) -> Context:
 def address() -> str:
     """The address that the request came from, as `client_address` has it."""
     return client_address(
-        request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
+        request.remote_addr or "", request.headers.get("X-Forwarded-For"), services().settings.trusted_proxies
     )
 
 
-def client_address(remote: str, forwarded_for: str, trusted: Sequence[AnyNetwork]) -> str:
+def client_address(remote: str, forwarded_for: str | None, trusted: Sequence[AnyNetwork]) -> str:
     """The address that the request came from.
 
     X-Forwarded-For is believed only as far as trusted proxies wrote it: from the right, the first address that is not
     a trusted proxy's is the client's. An IPv4-mapped address, as a socket for both families gives it, is its IPv4 one.
-    Empty where the server knows none (a local socket).
+    Empty where the server knows none (a local socket), and where what a trusted proxy handed on cannot be read: a
+    client that writes nonsense there must not be taken for the proxy.
     """
     address = _plain(remote) or remote
-    hops = [hop.strip() for hop in forwarded_for.split(",")]
+    hops = [] if forwarded_for is None else [hop.strip() for hop in forwarded_for.split(",")]
     while _trusted(address, trusted) and hops:
         hop = _plain(hops.pop())
         if hop is None:
-            break
+            return ""
         address = hop
     return address
 
@@ -95,8 +98,8 @@ def client_address(remote: str, forwarded_for: str, trusted: Sequence[AnyNetwork
 def _plain(text: str) -> str | None:
     """An address as it is written; None for what is none."""
     try:
-        return str(unmapped_address(ip_address(text)))
-    except ValueError:
+        return str(parse_address(text))
+    except InvalidValue:
         return None
 
 
@@ -105,6 +108,15 @@ def _trusted(address: str, trusted: Sequence[AnyNetwork]) -> bool:
         return any(ip_address(address) in network for network in trusted)
     except ValueError:
         return False
+
+
+def whole_body(req: Any) -> bytes:
+    """The request's body; 413 where it is longer than is taken."""
+    body: bytes = req.get_data(cache=True)
+    # Of a body that does not say its length werkzeug reads as much as is allowed, and says nothing of the rest.
+    if req.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
+    return body
 
 
 class StrictParser(FlaskParser):
@@ -118,10 +130,7 @@ class StrictParser(FlaskParser):
         Raises `InvalidValue` for a name that an object has twice: parsers differ in which of the two they take, so a
         proxy may have allowed the other one (RFC 8259 section 4).
         """
-        body = req.get_data(cache=True)
-        # Of a body that does not say its length werkzeug reads as much as is allowed, and says nothing of the rest.
-        if req.content_length is None and len(body) >= current_app.config["MAX_CONTENT_LENGTH"]:
-            raise RequestEntityTooLarge
+        body = whole_body(req)
         if not body:
             return {}
         if req.mimetype != "application/json":

@@ -3,12 +3,15 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import Blueprint
 from marshmallow import Schema
 
-from api import outgoing
-from api.oauth_server import FORM, Server
+from api import outgoing, verifying
+from api.access_tokens import AccessTokens
+from api.incoming import address, now, whole_body
+from api.oauth_server import FORM, FormRequest, Server
 from api.schemas.oauth import (
     AccessTokenOut,
     IntrospectionIn,
@@ -28,14 +31,32 @@ CACHED = {"Cache-Control": f"public, max-age={CACHED_SECONDS}"}
 blueprint = Blueprint("OAuth 2", __name__, description="For clients that get access tokens, and those who check them.")
 
 
-def register(app: Flask, services: Services) -> None:
+def register(app: Flask, services: Services, tokens: AccessTokens) -> Server:
     """Give the application its authorization server."""
-    app.extensions["keyledger.oauth"] = Server(services)
+    found = app.extensions["keyledger.oauth"] = Server(services, tokens)
+    return found
 
 
 def _server() -> Server:
     found: Server = current_app.extensions["keyledger.oauth"]
     return found
+
+
+def _respond(endpoint: str) -> Response:
+    """The server's answer to the request at hand."""
+    if refused := request.environ.get(verifying.REFUSED):
+        raise refused
+    server = _server()
+    try:
+        if request.mimetype != FORM:
+            raise InvalidRequestError(f"the body must be {FORM}")
+        asked = FormRequest(whole_body(request), request.headers.get("Authorization"), address(), now())
+    except InvalidRequestError as error:
+        answer = server.refuse(error)
+    else:
+        answer = server.respond(endpoint, asked)
+        g.caller, g.code = asked.caller, asked.code
+    return Response(answer.body, answer.status, answer.headers)
 
 
 def _form(schema: type[Schema]) -> dict[str, Any]:
@@ -64,7 +85,7 @@ def issue_token() -> Response:
     The client-credentials grant (RFC 6749 section 4.4): a credential of the kind `oauth_client` signs in with its
     public id and its secret, with Basic or in the body, and gets a signed JWT (RFC 9068).
     """
-    return _server().respond("token")
+    return _respond("token")
 
 
 @blueprint.route("/oauth2/introspect", methods=["POST"])
@@ -84,7 +105,7 @@ def introspect_token() -> Response:
     RFC 7662, for gateways, who sign in with their token as Bearer or as the password of Basic, and for the client that
     the token was issued to. A token is as good as its credential: revoked, suspended or expired ones have none.
     """
-    return _server().respond("introspection")
+    return _respond("introspection")
 
 
 @blueprint.route("/oauth2/revoke", methods=["POST"])
@@ -102,7 +123,7 @@ def revoke_token() -> Response:
 
     RFC 7009. From then on introspection refuses it; whoever checks the signature alone takes it until it expires.
     """
-    return _server().respond("revocation")
+    return _respond("revocation")
 
 
 @blueprint.route("/.well-known/jwks.json")
@@ -113,7 +134,7 @@ def signing_keys() -> Response:
 
     After a rotation the key before stays here until no token of it is good.
     """
-    return outgoing.answer(_server().signer.published(), headers=CACHED)
+    return outgoing.answer(_server().tokens.signer.published(), headers=CACHED)
 
 
 @blueprint.route("/.well-known/oauth-authorization-server")

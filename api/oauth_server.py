@@ -2,6 +2,8 @@
 
 Authlib knows the protocol's requests, their order and their errors. What is allowed is decided by `ledger.verification`
 as at every other door: a client is a credential, and its access token is good as long as that credential is.
+
+Nothing here knows Flask. What a request holds is read by its caller, which is a route or the fast path before them.
 """
 
 import base64
@@ -10,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, NoReturn
-from urllib.parse import unquote_plus
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
 
 from authlib.oauth2.rfc6749 import (
     AuthorizationServer,
@@ -29,30 +31,31 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
-from flask import Response, g, request
 from joserfc import jwt
 from joserfc.errors import JoseError
 from uuid_utils.compat import uuid7
 
+from api.access_tokens import AccessTokens
+from api.attempts import Presenter
 from api.auth import VERIFIES
 from api.client_keys import EVERY_ALGORITHM, algorithms_of, registered_key
-from api.incoming import address, now
 from api.observability import verifications_like
-from api.outgoing import answer
-from api.signing import Algorithms, Claims, Signer
-from api.verifying import readable_address
+from api.outgoing import to_json
+from api.signing import Algorithms, Claims
+from api.verifying import Answer, find_gateway, find_secret, readable_address
 from api.wiring import Services
 from ledger.errors import InvalidValue
 from ledger.secret_format import OPERATOR_PREFIX, well_formed
 from ledger.secrets import PUBLIC_JWK, malformed
 from ledger.values import Channel, Kind, Mode, PublicId, one_of
-from ledger.verification import Candidate, Code, Question, judge, matching
-from projections.credential_status import find_client, find_for_verification
-from projections.oauth import is_new_assertion, revoke_token
-from projections.operator_status import Caller, find_caller
+from ledger.verification import Candidate, Code, Question, Verdict, judge, matching
+from projections.credential_status import find_client
+from projections.oauth import is_new_assertion
+from projections.operator_status import Caller
 
 FORM = "application/x-www-form-urlencoded"
 GRANT = "client_credentials"
+FIELDS_MAX = 100  # a request has fewer than ten
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 _ENDPOINTS = ("token", "introspection", "revocation")
@@ -60,8 +63,6 @@ _ENDPOINTS = ("token", "introspection", "revocation")
 # to differ by.
 ASSERTION_SECONDS_MAX = 3_600
 LEEWAY_SECONDS = 60
-# Longer is no token of ours: the longest scopes there can be fill some fifty kilobytes.
-TOKEN_CHARS_MAX = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,16 @@ class Client:
 
 
 class NotTheClient(InvalidClientError):
-    """The client is unknown, or not good: the two look alike. With a challenge (RFC 7617 section 2)."""
+    """The client is unknown, or not good: the two look alike. With challenges (RFC 7617 section 2; RFC 6750 section 3)
+    for those who sign in either way.
+    """
 
     status_code = 401
 
     def get_headers(self) -> list[tuple[str, str]]:
         """Authlib's, with a challenge that names a realm."""
         headers = [header for header in super().get_headers() if header[0] != "WWW-Authenticate"]
-        return [*headers, ("WWW-Authenticate", 'Basic realm="keyledger", charset="UTF-8"')]
+        return [*headers, ("WWW-Authenticate", 'Basic realm="keyledger", charset="UTF-8", Bearer realm="keyledger"')]
 
 
 class InvalidTarget(OAuth2Error):
@@ -100,30 +103,43 @@ class _UnknownGrant(UnsupportedGrantTypeError):
         return "the grant type is client_credentials"
 
 
-class _FormRequest(OAuth2Request):
-    """A request as Authlib reads it: its parameters are those of the body, each of them once."""
+class FormRequest(OAuth2Request):
+    """A request as Authlib reads it: its parameters are those of the body, each of them once.
 
-    def __init__(self, form: Mapping[str, str], headers: Any) -> None:
+    `address` is where it came from, as far as that is known, and `at` when. `caller` and `code` are what there is to
+    log of it, once it was answered.
+    """
+
+    def __init__(self, body: bytes, authorization: str | None, address: str, at: datetime) -> None:
+        """Raises `InvalidRequestError` for a body that cannot be read, and a parameter that is there twice."""
         # Whether TLS was used is seen to where it ends: in front of this process.
+        headers = {} if authorization is None else {"Authorization": authorization}
         super().__init__("POST", f"https://localhost{TOKEN_PATH}", headers=headers)
-        self._form = form
-        self.payload = BasicOAuth2Payload(form)
+        parameters = _read(body)
+        # RFC 6749 section 3.2: a parameter without a value is as if it were not there.
+        self._form = {name: value for name, value in parameters.items() if value}
+        self.empty = parameters.keys() - self._form.keys()
+        self.payload = BasicOAuth2Payload(self._form)
+        self.address = readable_address(address)
+        self.at = at
+        self.caller: Caller | None = None
+        self.code: Code | None = None
 
     @property
     def form(self) -> Mapping[str, str]:
         return self._form
 
 
-def _form_of_request() -> Mapping[str, str]:
-    """The parameters of the body. Raises `InvalidRequestError` for another media type and what is there twice."""
-    if request.mimetype != FORM:
-        raise InvalidRequestError(f"the body must be {FORM}")
+def _read(body: bytes) -> Mapping[str, str]:
+    try:
+        parameters = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise InvalidRequestError("the body cannot be read") from None
     form: dict[str, str] = {}
-    for name, values in request.form.lists():
-        if len(values) > 1:
+    for name, value in parameters:
+        if name in form:
             raise InvalidRequestError("a parameter is there twice")
-        if values[0]:  # RFC 6749 section 3.2: a parameter without a value is as if it were not there
-            form[name] = values[0]
+        form[name] = value
     return form
 
 
@@ -133,29 +149,33 @@ def _form_of_request() -> Mapping[str, str]:
 class Server(AuthorizationServer):
     """Answers the token, introspection and revocation endpoints for the services of one process."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, tokens: AccessTokens) -> None:
         super().__init__()
         self.services = services
-        self.signer = Signer(services.log, services.ledger)
-        self.issuer = services.settings.issuer_url
+        self.tokens = tokens
+        self.issuer = tokens.issuer
         self.register_grant(_ClientCredentials)
         self.register_endpoint(_Introspection)
         self.register_endpoint(_Revocation)
 
-    def respond(self, endpoint: str) -> Response:
-        """The answer to the request at hand, which is one to `token` or to one of Authlib's named endpoints."""
-        response: Response
+    def respond(self, endpoint: str, asked: FormRequest) -> Answer:
+        """The answer to a request, which is one to `token` or to one of Authlib's named endpoints."""
+        answer: Answer
         try:
-            asked = _FormRequest(_form_of_request(), request.headers)
             if endpoint != "token":
-                response = self.create_endpoint_response(endpoint, asked)
+                answer = self.create_endpoint_response(endpoint, asked)
             elif asked.payload.grant_type is None:
                 raise InvalidRequestError("grant_type is missing")
             else:
-                response = self.create_token_response(asked)
+                answer = self.create_token_response(asked)
         except OAuth2Error as error:
-            response = self.handle_error_response(None, error)
-        return response
+            answer = self.refuse(error)
+        return answer
+
+    def refuse(self, error: OAuth2Error) -> Answer:
+        """The answer to a request that could not be read."""
+        refused: Answer = self.handle_error_response(None, error)
+        return refused
 
     def metadata(self) -> dict[str, Any]:
         """What this server can (RFC 8414)."""
@@ -175,21 +195,18 @@ class Server(AuthorizationServer):
 
     # What Authlib asks of a framework.
 
-    def create_oauth2_request(self, request: _FormRequest) -> _FormRequest:
+    def create_oauth2_request(self, request: FormRequest) -> FormRequest:
         """The request as it was read already."""
         return request
 
-    def handle_response(self, status: int, body: Any, headers: Sequence[tuple[str, str]]) -> Response:
+    def handle_response(self, status: int, body: Any, headers: Sequence[tuple[str, str]]) -> Answer:
         """The answer with Authlib's headers: nobody keeps it."""
-        response = answer(body, status)
-        for name, value in headers:
-            response.headers[name] = value
-        return response
+        return Answer(status, {"Content-Type": "application/json", **dict(headers)}, to_json(body))
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens: what happened is counted and logged with the request."""
 
-    def get_token_grant(self, request: _FormRequest) -> Any:
+    def get_token_grant(self, request: FormRequest) -> Any:
         """The one grant there is."""
         try:
             return super().get_token_grant(request)
@@ -200,7 +217,7 @@ class Server(AuthorizationServer):
 
     def authenticate_client(
         self,
-        request: _FormRequest,
+        request: FormRequest,
         methods: Sequence[str],  # noqa: ARG002 - Authlib's signature; all of them, at every endpoint
         endpoint: str = "token",
     ) -> Any:
@@ -216,50 +233,63 @@ class Server(AuthorizationServer):
         if header is None:
             if "client_id" not in form or "client_secret" not in form:
                 raise NotTheClient("the client does not sign in")
-            return self._client(form["client_id"], form["client_secret"])
+            return self._client(request, (form["client_id"], form["client_secret"]))
         scheme, _, given = header.partition(" ")
         if scheme.lower() == "bearer" and endpoint == _Introspection.ENDPOINT_NAME:
-            return self._gateway(given.strip())
-        client_id, secret = _basic(scheme, given)
+            return self._gateway(request, given.strip())
+        written = _basic(scheme, given)
+        client_id, secret = (unquote_plus(part) for part in written)
         if secret.startswith(OPERATOR_PREFIX) and endpoint == _Introspection.ENDPOINT_NAME:
-            return self._gateway(secret)
+            return self._gateway(request, secret)
         if form.get("client_id", client_id) != client_id:
             raise InvalidRequestError("client_id is another one than the client that signs in")
-        return self._client(client_id, secret)
+        # RFC 6749 section 2.3.1 has them form-encoded, which many clients leave out.
+        return self._client(request, (client_id, secret), written)
 
-    def _client(self, client_id: str, secret: str) -> Client:
-        """The client with this secret, where it is good and may be used from there."""
-        where, attempts = readable_address(address()), self.services.attempts
+    def _client(self, request: FormRequest, *readings: tuple[str, str]) -> Client:
+        """The client with this identifier and secret, as one of the readings has them, where it is good and may be used
+        from there.
+        """
+        where, attempts = request.address, self.services.attempts
         if attempts is not None:
-            attempts.admit(where, client_id)
-        found = None
-        digests = () if malformed(secret) else self.services.keyring.digests.candidates(secret)
-        question = Question(secret, digests, now(), public_id=client_id, client_ip=where)
-        if digests:
-            _, candidates = find_for_verification(self.services.store, (), digests, None)
+            attempts.admit(Presenter(where))
+        code = Code.MALFORMED
+        for client_id, secret in dict.fromkeys(readings):
+            if malformed(secret):
+                continue
+            code = Code.NOT_FOUND
+            digests = self.services.keyring.digests.candidates(secret)
+            question = Question(secret, digests, request.at, public_id=client_id, client_ip=where)
+            candidates = find_secret(self.services, digests)
             found = matching(question, [c for c in candidates if c.kind == Kind.OAUTH_CLIENT])
-        if found is None:
-            code = Code.NOT_FOUND if digests else Code.MALFORMED
-            if attempts is not None:
-                attempts.note(where, client_id, code)
-            _refused(code)
-        return self._admitted(question, found)
+            if found is not None:
+                return self._admitted(request, question, found)
+        if attempts is not None:
+            attempts.note(Presenter(where), code)
+        raise _refusal(request, code)
 
-    def _asserted(self, request: _FormRequest) -> Client:
+    def _asserted(self, request: FormRequest) -> Client:
         """The client whose registered key signed the assertion (RFC 7523 section 3). However it is wrong, it is told in
         the same way.
         """
+        where, attempts = request.address, self.services.attempts
+        if attempts is not None:
+            attempts.admit(Presenter(where))
         try:
-            asserting: _Asserting | None = _PrivateKeyJwt(self)(self.query_client, request)
-        except (InvalidClientError, JoseError, ValueError, TypeError, KeyError, RecursionError):
+            asserting: _Asserting | None = _PrivateKeyJwt(self, request.at)(self.query_client, request)
+        except (InvalidClientError, JoseError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
             asserting = None
         if asserting is None or asserting.signed is None:
+            if attempts is not None:
+                attempts.note(Presenter(where), Code.NOT_FOUND)
+            verifications_like(Code.NOT_FOUND).inc()
+            request.code = Code.NOT_FOUND
             raise NotTheClient("the assertion is not good")
         found = asserting.signed
         if request.form.get("client_id", found.public_id) != found.public_id:
             raise InvalidRequestError("client_id is another one than the client that signs in")
-        question = Question("", (), now(), public_id=found.public_id, client_ip=readable_address(address()))
-        return self._admitted(question, found)
+        question = Question("", (), request.at, public_id=found.public_id, client_ip=where)
+        return self._admitted(request, question, found)
 
     def query_client(self, client_id: str) -> "_Asserting | None":
         """The client that an assertion speaks for, with the keys that it has registered."""
@@ -269,25 +299,25 @@ class Server(AuthorizationServer):
             return None  # nobody can have it
         return _Asserting([c for c in candidates if c.algorithm == PUBLIC_JWK])
 
-    def _admitted(self, question: Question, found: Candidate) -> Client:
+    def _admitted(self, request: FormRequest, question: Question, found: Candidate) -> Client:
         # Through which channel the token will come is known where it is presented, and asked there.
         question = replace(question, channel=None if found.channel is None else Channel(found.channel))
         verdict = judge(question, found)
+        self.note(question, verdict)
         if not verdict.valid:
-            _refused(verdict.code)
+            raise _refusal(request, verdict.code)
         verifications_like(verdict.code).inc()
-        self.note_use(found, question.at)
         return Client(found, question)
 
-    def _gateway(self, token: str) -> Caller:
+    def _gateway(self, request: FormRequest, token: str) -> Caller:
         caller = None
         if well_formed(token):
-            caller = find_caller(self.services.store, self.services.keyring.digests.candidates(token))
+            caller = find_gateway(self.services, self.services.keyring.digests.candidates(token))
         if caller is None:
             raise NotTheClient("the token is not good")
         if not VERIFIES & caller.roles:
             raise UnauthorizedClientError("this takes the role verifier", status_code=403)
-        g.caller = caller
+        request.caller = caller
         return caller
 
     # --- tokens ------------------------------------------------------------------------------------------------------
@@ -315,45 +345,17 @@ class Server(AuthorizationServer):
             "secret_version": c.secret_version,
         }
         return {
-            "access_token": self.signer.sign(claims),
+            "access_token": self.tokens.signer.sign(claims),
             "token_type": "Bearer",
             "expires_in": int(lifetime),
             "scope": scope,
         }
 
-    def find_token(self, token: str, at: datetime) -> tuple[Claims, Candidate] | None:
-        """What a token says and the credential it was issued for, as it is now; None where the token is not good.
-
-        A token goes with the secret it was issued for: one that a rotation ended at once ends its tokens.
-        """
-        signed = self.signer.read(token) if len(token) <= TOKEN_CHARS_MAX else None
-        if signed is None or signed.claims["exp"] <= at.timestamp() or signed.claims["iss"] != self.issuer:
-            return None
-        claims = signed.claims
-        for candidate in find_client(self.services.store, claims["client_id"], claims["jti"], signed.kid):
-            if candidate.secret_version == claims["secret_version"]:
-                return claims, candidate
-        return None
-
-    def note_use(self, c: Candidate, at: datetime) -> None:
-        """Remember that the credential was of use."""
-        if self.services.usage is not None:
-            self.services.usage.note(c.credential_id, c.secret_version, at)
-
-    def audience(self, c: Candidate, api: str | None) -> str:
-        """Who a token is for: an API of the organisation's catalogue, or whatever of the organisation's takes it.
-
-        With the organisation in it, so that no other one's API takes it for its own.
-        """
-        organisation = f"{self.issuer}/organisations/{c.organisation_id}"
-        return organisation if api is None else f"{organisation}/apis/{api}"
-
-    def api_of(self, c: Candidate, audience: str) -> str | None:
-        """The API that an audience names; None for the organisation as a whole. Raises `InvalidTarget`."""
-        organisation, _, api = audience.partition("/apis/")
-        if organisation != self.audience(c, None) or (api == "" and organisation != audience):
-            raise InvalidTarget("the resource is none of this client")
-        return api or None
+    def note(self, question: Question, verdict: Verdict) -> None:
+        """Remember what was answered about a credential, and that it was of use."""
+        c, usage = verdict.candidate, self.services.usage
+        if c is not None and usage is not None:
+            usage.note(c.credential_id, c.secret_version, question.at, question.client_ip, verdict.code)
 
 
 @dataclass(slots=True)
@@ -369,9 +371,10 @@ class _PrivateKeyJwt(JWTBearerClientAssertion):
 
     CLIENT_AUTH_METHOD = "private_key_jwt"
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, at: datetime) -> None:
         super().__init__(leeway=LEEWAY_SECONDS)
         self._server = server
+        self._at = at
 
     def get_audiences(self) -> list[str]:
         """This server, as its clients may name it."""
@@ -396,7 +399,7 @@ class _PrivateKeyJwt(JWTBearerClientAssertion):
     def validate_jti(self, claims: Claims, jti: object) -> bool:
         """Whether it is the first time. One that is good for longer than that is remembered is refused."""
         expires = claims["exp"]
-        if not isinstance(jti, str) or not expires - now().timestamp() <= ASSERTION_SECONDS_MAX + LEEWAY_SECONDS:
+        if not isinstance(jti, str) or not expires - self._at.timestamp() <= ASSERTION_SECONDS_MAX + LEEWAY_SECONDS:
             return False
         digest = sha256(f"{claims['sub']}\n{jti}".encode(errors="surrogatepass")).hexdigest()
         return is_new_assertion(self._server.services.store, digest, expires + LEEWAY_SECONDS)
@@ -406,16 +409,16 @@ class _PrivateKeyJwt(JWTBearerClientAssertion):
         return client
 
 
-def _refused(code: Code) -> NoReturn:
+def _refusal(request: FormRequest, code: Code) -> OAuth2Error:
     verifications_like(code).inc()
-    g.code = code
+    request.code = code
     if code is Code.IP_NOT_ALLOWED:
-        raise UnauthorizedClientError("the client may not be used from this address")
-    raise NotTheClient("the client is not good")
+        return UnauthorizedClientError("the client may not be used from this address")
+    return NotTheClient("the client is not good")
 
 
 def _basic(scheme: str, given: str) -> tuple[str, str]:
-    """The client's identifier and secret, each of them form-encoded (RFC 6749 section 2.3.1)."""
+    """The client's identifier and secret as they are written."""
     if scheme.lower() != "basic":
         raise NotTheClient("sign in with Basic")
     try:
@@ -424,7 +427,7 @@ def _basic(scheme: str, given: str) -> tuple[str, str]:
         raise NotTheClient("the Authorization header cannot be read") from None
     if not colon:
         raise NotTheClient("the Authorization header cannot be read")
-    return unquote_plus(client_id), unquote_plus(secret)
+    return client_id, secret
 
 
 # --- what it answers -------------------------------------------------------------------------------------------------
@@ -440,8 +443,11 @@ class _ClientCredentials(ClientCredentialsGrant):
         server: Server = self.server
         client: Client = self.request.client
         c, form = client.candidate, self.request.form
-        self.audience = form.get("resource", server.audience(c, None))
-        api = server.api_of(c, self.audience)
+        self.audience = form.get("resource", server.tokens.audience(c.organisation_id, None))
+        try:
+            api = server.tokens.api_of(c.organisation_id, self.audience)
+        except InvalidValue:
+            raise InvalidTarget("the resource is none of this client") from None
         asked = sorted(set(form.get("scope", "").split()))
         verdict = judge(replace(client.question, scopes=asked, api=api), c)
         if verdict.code is Code.API_NOT_CONNECTED:
@@ -463,11 +469,11 @@ class _ClientCredentials(ClientCredentialsGrant):
 class _Introspection(IntrospectionEndpoint):
     """RFC 7662, for gateways and for the client itself. Any way in which a token is not good looks the same."""
 
-    def authenticate_token(self, request: _FormRequest, asker: Client | Caller) -> dict[str, Any] | None:
+    def authenticate_token(self, request: FormRequest, asker: Client | Caller) -> dict[str, Any] | None:
         """What there is to say of a good token."""
         server: Server = self.server
-        question = asker.question if isinstance(asker, Client) else _asked_by_gateway(request.form)
-        found = server.find_token(_token_of(request), now())
+        question = asker.question if isinstance(asker, Client) else _asked_by_gateway(request)
+        found = server.tokens.find(_token_of(request), request.at)
         if found is None:
             return None
         claims, c = found
@@ -476,17 +482,15 @@ class _Introspection(IntrospectionEndpoint):
                 return None
         elif not asker.sees(c.organisation_id):
             return None
-        api = server.api_of(c, claims["aud"])
-        verdict = judge(replace(question, api=api), c)
+        verdict = server.tokens.judge(question, claims, c)
         verifications_like(verdict.code).inc()
-        g.code = verdict.code
+        request.code = verdict.code
+        server.note(question, verdict)
         if not verdict.valid:
             return None
-        server.note_use(c, question.at)
-        still = set(verdict.scopes)
         return {
             **{name: claims[name] for name in ("iss", "sub", "aud", "client_id", "iat", "exp", "jti")},
-            "scope": " ".join(scope for scope in claims["scope"].split() if scope in still),
+            "scope": " ".join(verdict.scopes),
             "token_type": "Bearer",
             "credential_id": c.credential_id,
             "organisation_id": c.organisation_id,
@@ -504,10 +508,10 @@ class _Introspection(IntrospectionEndpoint):
 class _Revocation(RevocationEndpoint):
     """RFC 7009: a client gives up one of its tokens. One that is not good any more is revoked already."""
 
-    def authenticate_token(self, request: _FormRequest, client: Client) -> Claims | None:
+    def authenticate_token(self, request: FormRequest, client: Client) -> Claims | None:
         """The token, where it is the client's own."""
         server: Server = self.server
-        found = server.find_token(_token_of(request), now())
+        found = server.tokens.find(_token_of(request), request.at)
         if found is None:
             return None
         claims, c = found
@@ -515,26 +519,35 @@ class _Revocation(RevocationEndpoint):
             raise InvalidGrantError("the token is another client's")
         return claims
 
-    def revoke_token(self, token: Claims, _request: _FormRequest) -> None:
+    def revoke_token(self, token: Claims, _request: FormRequest) -> None:
         """Remember it for as long as it would have been good."""
         server: Server = self.server
-        revoke_token(server.services.store, token["jti"], token["exp"])
+        server.tokens.revoke(token)
 
 
-def _token_of(request: _FormRequest) -> str:
+def _token_of(request: FormRequest) -> str:
     if "token" not in request.form:
         raise InvalidRequestError("token is missing")
     token: str = request.form["token"]
     return token
 
 
-def _asked_by_gateway(form: Mapping[str, str]) -> Question:
-    """What the gateway tells of where the token was presented, as at `/v1/verify`."""
+def _asked_by_gateway(request: FormRequest) -> Question:
+    """What the gateway tells of where the token was presented, as at `/v1/verify`.
+
+    Raises `InvalidRequestError` for what would otherwise go unheard: a proxy's variable that was not set must not mean
+    that nothing is required.
+    """
+    form = request.form
+    if unset := request.empty & {"mode", "channel", "client_ip"}:
+        raise InvalidRequestError(f"{min(unset)} is empty: leave it out where nothing is required")
+    if unheard := form.keys() & {"api", "scopes"}:
+        raise InvalidRequestError(f"{min(unheard)} is not asked about here: see aud and scope of the answer")
     try:
         return Question(
             "",
             (),
-            now(),
+            request.at,
             client_ip=readable_address(form["client_ip"]) if "client_ip" in form else None,
             mode=one_of(Mode, form["mode"], "mode") if "mode" in form else None,
             channel=one_of(Channel, form["channel"], "channel") if "channel" in form else None,

@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,21 +37,27 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from api.incoming import request_id
 from api.wiring import Services
+from api.witnesses import ALARMING, Outcome, witness_policy
 from ledger.commands import Command
 from ledger.errors import LedgerError, StoreUnavailable
 from ledger.secret_format import SECRET_PATTERN
 from ledger.service import Idempotency, Ledger, Receipt, RowsOf
 from ledger.settings import Settings
+from ledger.store.erasures import ErasureList
 from ledger.store.log import EventLog
 from ledger.store.recorder import BatchStatistics
+from projections.readings import ReadingRecorder
 from projections.reports import report_counts
 from projections.runner import lag
+from projections.sealed.attested import WITNESSING, list_witnesses, newest_timestamp, witnessing_delay
+from projections.sealed.sealer import SIGNING, delay, sealed_log
 from projections.usage import UsageRecorder
 from projections.verification_cache import VerificationCache
+from projections.webhook_counts import webhook_figures
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 
@@ -76,7 +82,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update((name, value) for name, value in vars(record).items() if name not in _PLAIN)
+        line |= {name: value for name, value in vars(record).items() if name not in _PLAIN}
         if "request_id" not in line and has_request_context():
             line["request_id"] = request_id()
         if record.exc_info:
@@ -98,12 +104,16 @@ def logging_config(level: str) -> dict[str, Any]:
             # It tells at INFO of every connection lent, and at DEBUG quotes what it was given.
             "psycopg": {"level": max(logging.WARNING, logging.getLevelName(level))},
             "psycopg.pool": {"level": max(logging.WARNING, logging.getLevelName(level))},
+            "authlib": {"level": max(logging.INFO, logging.getLevelName(level))},  # at DEBUG it quotes tokens
         },
     }
 
 
 def configure_logging(settings: Settings) -> None:
     """Structured logs on standard error, of warnings and of what nobody caught too."""
+    # What no line of ours shows need not be found out for each (the "Optimization" of Python's logging HOWTO).
+    logging._srcfile = None  # noqa: SLF001 - as that page has it
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.config.dictConfig(logging_config(settings.log_level))
     logging.captureWarnings(True)
     threading.excepthook = _of_a_thread
@@ -155,7 +165,10 @@ CACHE_MISSES = Gauge("keyledger_cache_misses", "Verifications that asked Postgre
 CACHE_ENTRIES = Gauge("keyledger_cache_entries", "Secrets kept in memory.", multiprocess_mode="livesum")
 READERS = Gauge("keyledger_readers", "Connections for verification's look-ups.", multiprocess_mode="livesum")
 READERS_BUSY = Gauge("keyledger_readers_busy", "Of those, the busy ones.", multiprocess_mode="livesum")
-USES_DROPPED = Gauge("keyledger_uses_dropped", "Last-used times that were not kept.", multiprocess_mode="livesum")
+READINGS_DROPPED = Gauge(
+    "keyledger_readings_dropped", "Readings of histories and hints that were not kept.", multiprocess_mode="livesum"
+)
+USES_DROPPED = Gauge("keyledger_uses_dropped", "Verifications whose usage was not kept.", multiprocess_mode="livesum")
 
 GAUGES_SECONDS = 1.0  # finer than any scrape
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -166,8 +179,15 @@ class ObservedLedger(Ledger):
     so that whoever asks the same worker next is answered by it.
     """
 
-    def __init__(self, log: EventLog, inline: Mapping[type, RowsOf], cache: VerificationCache | None = None) -> None:
-        super().__init__(log, inline)
+    def __init__(
+        self,
+        log: EventLog,
+        inline: Mapping[type, RowsOf],
+        cache: VerificationCache | None = None,
+        admit: Callable[[], None] | None = None,
+        erasures: ErasureList | None = None,
+    ) -> None:
+        super().__init__(log, inline, admit, erasures)
         self._cache = cache
 
     def handle_all(self, commands: Sequence[Command], idempotency: Idempotency | None = None) -> Sequence[Receipt]:
@@ -195,7 +215,9 @@ def observe_batch(batch: BatchStatistics) -> None:
 
 
 @contextmanager
-def observing(services: Services, usage: UsageRecorder, cache: VerificationCache | None) -> Iterator[None]:
+def observing(
+    services: Services, usage: UsageRecorder, readings: ReadingRecorder, cache: VerificationCache | None
+) -> Iterator[None]:
     """Keeps the gauges of this process up to date."""
     done = threading.Event()
 
@@ -209,6 +231,7 @@ def observing(services: Services, usage: UsageRecorder, cache: VerificationCache
             READERS.set(services.store.readers.count)
             READERS_BUSY.set(services.store.readers.busy)
             USES_DROPPED.set(usage.dropped)
+            READINGS_DROPPED.set(readings.dropped)
             if cache is not None:
                 CACHE_HITS.set(cache.hits)
                 CACHE_MISSES.set(cache.misses)
@@ -248,13 +271,43 @@ def _of_the_ledger(services: Services) -> Any:
     counted = GaugeMetricFamily(
         "keyledger_report_counted_timestamp_seconds", "When they were counted, in Unix time.", labels=["report"]
     )
+    webhooks = CounterMetricFamily(
+        "keyledger_webhooks", "Webhooks delivered, retried and failed, and endpoints disabled.", labels=["outcome"]
+    )
+    waiting = GaugeMetricFamily("keyledger_webhook_oldest_seconds", "How long the oldest undelivered webhook waits.")
+    cosigning = GaugeMetricFamily(
+        "keyledger_witness_up", "Whether a witness cosigned when last asked.", labels=["witness"]
+    )
+    forked = GaugeMetricFamily(
+        "keyledger_witness_forked", "Whether a witness was shown another history of the log.", labels=["witness"]
+    )
+    stamped = GaugeMetricFamily(
+        "keyledger_root_stamped_timestamp_seconds", "When the root log was timestamped last, in Unix time."
+    )
     try:
-        for name, one in lag(services.store).items():
+        witnesses = witness_policy(services.settings)
+        lags = lag(services.store) | {SIGNING: delay(services.store)}
+        if witnesses is not None:
+            lags[WITNESSING] = witnessing_delay(services.store)
+        for name, one in lags.items():
             behind.add_metric([name], one.seconds_behind)
             events.add_metric([name], one.head - one.position)
         for row in report_counts(services.store):
             held.add_metric([row["report"]], row["credentials"])
             counted.add_metric([row["report"]], row["counted_at"].timestamp())
+        figures = webhook_figures(services.store)
+        for outcome, happened in figures.outcomes.items():
+            webhooks.add_metric([outcome], happened)
+        waiting.add_metric([], figures.oldest_seconds)
+        log = sealed_log(services.log)
+        with services.store.cursor_of_tuples() as curs:
+            keys = [] if witnesses is None else [key.encode() for key in witnesses.witnesses.values()]
+            for status in list_witnesses(curs.connection, keys):
+                cosigning.add_metric([status.name], float(status.outcome == Outcome.COSIGNED))
+                forked.add_metric([status.name], float(status.outcome in ALARMING))
+            newest = None if log is None else newest_timestamp(curs.connection, log.base)
+        if newest is not None:
+            stamped.add_metric([], newest.stamped_at.timestamp())
         up.add_metric([], 1)
     except StoreUnavailable:
         up.add_metric([], 0)
@@ -262,8 +315,8 @@ def _of_the_ledger(services: Services) -> Any:
     class Found:
         """The families as a collector."""
 
-        def collect(self) -> Iterator[GaugeMetricFamily]:
-            yield from (build, up, behind, events, held, counted)
+        def collect(self) -> Iterator[Metric]:
+            yield from (build, up, behind, events, held, counted, webhooks, waiting, cosigning, forked, stamped)
 
     found.register(Found())
     return found
@@ -291,8 +344,12 @@ def register(app: Flask) -> None:
     app.after_request(_end)
 
 
+BEGUN = "keyledger.begun"
+"""Where the fast path leaves in a request's environment when it began: what it hands on has taken that long already."""
+
+
 def _begin() -> None:
-    g.begun = time.perf_counter()
+    g.begun = request.environ.get(BEGUN) or time.perf_counter()
 
 
 def _end(response: Response) -> Response:

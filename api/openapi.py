@@ -77,6 +77,32 @@ PARAMETERS: Document = {
         "required": True,
         "description": "The `ETag` last read: 412 where something changed since, 428 without the header; `*` for any.",
     },
+    "If-Match-Begun": {
+        "name": "If-Match",
+        "description": "The `ETag` of the file whose beginning is there: 412 where it is another by now. Of a bundle "
+        "it is needed with `from`: 428 without the header.",
+        "schema": {"type": "string"},
+        "example": '"9f2c4a1b6d3e8f70a5c2b4d6e8f01234"',
+    },
+    "If-Match-File": {
+        "name": "If-Match",
+        "description": "The `ETag` of the file whose beginning is there: 412 where it is another by now.",
+        "schema": {"type": "string"},
+        "example": '"9f2c4a1b6d3e8f70a5c2b4d6e8f01234"',
+    },
+    "Range": {
+        "name": "Range",
+        "description": "From which byte on, and up to which, of any format but the bundle. What is more than one part "
+        "or cannot be read is passed over.",
+        "schema": {"type": "string"},
+        "example": "bytes=1048576-",
+    },
+    "If-Range": {
+        "name": "If-Range",
+        "description": "The `ETag` of the file whose beginning is there: where it is another by now, all of it comes.",
+        "schema": {"type": "string"},
+        "example": '"9f2c4a1b6d3e8f70a5c2b4d6e8f01234"',
+    },
     "Keyledger-At-Least": {
         "name": "Keyledger-At-Least",
         "description": "The `Keyledger-Position` of a command's answer: the list waits until it holds that command.",
@@ -91,6 +117,8 @@ MEANINGS_OF_PARAMETERS = {
     "account_id": "The account's id.",
     "credential_id": "The credential's id.",
     "run_id": "The bulk revocation's id.",
+    "export_id": "An export.",
+    "access_review_id": "The access review's id.",
     "operator_id": "The operator's id.",
     "endpoint_id": "The webhook endpoint's id.",
     "delivery_id": "The id of the delivery of a message to an endpoint.",
@@ -105,6 +133,11 @@ MEANINGS_OF_PARAMETERS = {
 
 HEADERS: Document = {
     "ETag": {"description": "The thing's version, for If-Match.", "schema": {"type": "string"}, "example": '"3"'},
+    "Content-Range": {
+        "description": "Which bytes these are, of how many.",
+        "schema": {"type": "string"},
+        "example": "bytes 1048576-2097151/2097152",
+    },
     "Location": {"description": "Where it can be read.", "schema": {"type": "string", "format": "uri-reference"}},
     "Keyledger-Position": {
         "description": "Where the command stands in the log, for Keyledger-At-Least.",
@@ -130,15 +163,21 @@ REFUSALS = {
     403: "The operator's role or grants do not allow this.",
     404: "No such thing, or one of another organisation.",
     409: "The state of the thing forbids this, or an Idempotency-Key's answer is gone.",
-    412: "The thing changed since the version in If-Match.",
+    412: "The thing changed since what If-Match names.",
     413: "The body is larger than this installation reads.",
     415: "The body is not application/json.",
+    416: "The file ends before the first byte that is asked for.",
     422: "A field is wrong: `errors` names each.",
     428: "If-Match is missing.",
     429: "Requests come faster than they are taken.",
     503: "The service cannot answer now: nothing is wrong with the request.",
 }
-_HEADERS_OF_REFUSALS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_HEADERS_OF_REFUSALS = {
+    401: ("WWW-Authenticate",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
 
 
 def prepare(api: Api) -> None:
@@ -193,12 +232,19 @@ def _refusals(path: str, method: str, operation: Document, *, signed_in: bool) -
     if signed_in:
         refusals |= {401, 403, 422, 503}
     names = {parameter.get("name") for parameter in operation.get("parameters", ())}
-    if "{" in path or "organisation_id" in names:
+    if "{" in path or names & {"organisation_id", "witnessed", "aggregate_id"}:
         refusals.add(404)
     if "requestBody" in operation:
         refusals |= {400, 404, 413, 415, 422}
-    if any("/Idempotency-Key" in p.get("$ref", "") for p in operation.get("parameters", ())):
+    shared = {parameter.get("$ref", "").rpartition("/")[2] for parameter in operation.get("parameters", ())}
+    if "Idempotency-Key" in shared:
         refusals |= {409, 412}
+    if "Range" in shared:
+        refusals.add(416)
+    if "If-Match-Begun" in shared:
+        refusals |= {412, 428}
+    if "If-Match-File" in shared:
+        refusals.add(412)
     if method in ("put", "patch"):
         refusals.add(428)
     return refusals

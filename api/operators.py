@@ -1,6 +1,5 @@
 """Operators: people and gateways with a token."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +7,7 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
-from api import documents, outgoing
+from api import documents, operator_commands, outgoing, past
 from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, authenticate, caller
 from api.commanding import (
     BEGINNING,
@@ -20,9 +19,11 @@ from api.commanding import (
     carry_out,
     expected_version,
 )
-from api.incoming import StrictParser, context, services
+from api.incoming import StrictParser, services
+from api.operator_commands import represent, seen
 from api.organisations import existing as existing_organisation
-from api.schemas import Why
+from api.schemas import AsOfQuery, Why
+from api.schemas.history import DifferenceOut, DifferenceQuery, HistoryPage, HistoryQuery
 from api.schemas.operators import (
     ENROLLING,
     OperatorIn,
@@ -32,12 +33,9 @@ from api.schemas.operators import (
     RolesIn,
     TokenRotationIn,
 )
-from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, EnrolOperator, RemoveOperator, RotateOperatorToken
-from ledger.errors import Forbidden, LastAdministrator, NotFound
-from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
-from ledger.values import Role
-from projections.operator_status import find_operator, is_last_administrator, list_operators, status_row
-from projections.pages import decode_cursor, encode_cursor
+from ledger.values import Name
+from projections.operator_status import list_operators
+from projections.pages import Page, decode_cursor, encode_cursor
 
 blueprint = Blueprint(
     "Operators", __name__, url_prefix="/v1/operators", description="People and gateways who use the service."
@@ -46,9 +44,14 @@ blueprint.ARGUMENTS_PARSER = StrictParser()
 blueprint.before_request(authenticate)
 
 
-def represent(state: Any) -> dict[str, Any]:
-    """The operator that a command left."""
-    return documents.operator(status_row(state))
+def found_for(query: dict[str, Any], organisation_id: UUID | None) -> Page:
+    """The page that a query asks for, as `OperatorQuery` reads it: of one organisation's operators, or of all."""
+    q, limit = Name(query["q"], "q") if "q" in query else None, query["limit"]
+    of = ("operators", organisation_id, q)
+    after = decode_cursor(query["cursor"], UUID, of) if "cursor" in query else None
+    rows = list_operators(services().store, organisation_id, after, limit + 1, q)
+    shown = rows[:limit]
+    return Page(shown, encode_cursor(shown[-1]["operator_id"], of) if len(rows) > limit else None)
 
 
 @blueprint.route("")
@@ -67,12 +70,8 @@ class Operators(MethodView):
         allow(READS_OPERATORS, organisation_id)
         if organisation_id is not None:
             existing_organisation(organisation_id)
-        of = ("operators", organisation_id)
-        after = decode_cursor(query["cursor"], UUID, of) if "cursor" in query else None
-        rows = list_operators(services().store, organisation_id, after, query["limit"] + 1)
-        shown = rows[: query["limit"]]
-        cursor = encode_cursor(shown[-1]["operator_id"], of) if len(rows) > len(shown) else None
-        return outgoing.page(map(documents.operator, shown), cursor)
+        page = found_for(query, organisation_id)
+        return outgoing.page(map(documents.operator, page.rows), page.cursor)
 
     @blueprint.doc(operationId="enrolOperator", **BEGINNING)
     @blueprint.arguments(OperatorIn(), examples=ENROLLING)
@@ -84,14 +83,12 @@ class Operators(MethodView):
         the grant for production takes having it.
         """
         allow(MANAGES_OPERATORS, body["organisation_id"])
-        _refuse_to_give_production(body["production"])
-
-        def make() -> tuple[EnrolOperator, str]:
-            wanted = {name: value for name, value in body.items() if name != "reason"}
-            command, token = issue_operator(services().keyring.digests, context(body.get("reason")), **wanted)
-            return command, token.plaintext
-
-        return carry_out(make, represent, status=201, location=lambda state: f"/v1/operators/{state.id}")
+        return carry_out(
+            lambda: operator_commands.enrol(body),
+            represent,
+            status=201,
+            location=lambda state: f"/v1/operators/{state.id}",
+        )
 
 
 @blueprint.route("/<uuid:operator_id>")
@@ -99,13 +96,18 @@ class Operator(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getOperator")
+    @blueprint.arguments(AsOfQuery(), location="query")
     @blueprint.response(200, OperatorOut, headers=READ)
-    def get(self, operator_id: UUID) -> Response:
+    def get(self, query: dict[str, Any], operator_id: UUID) -> Response:
         """Read an operator.
 
-        Everyone may read themselves.
+        Everyone may read themselves, as they are. As it was at a time or a version an operator is for those who read
+        operators; the past has no `ETag`.
         """
-        row = _seen(operator_id)
+        row = seen(operator_id)
+        if query:
+            allow(READS_OPERATORS, row["organisation_id"])
+            return past.as_it_was(query, row["organisation_id"], operator_id, "operator")
         if caller().operator_id != operator_id:
             allow(READS_OPERATORS, row["organisation_id"])
         return outgoing.answer(documents.operator(row), headers={"ETag": outgoing.etag(row["version"])})
@@ -118,18 +120,10 @@ class Operator(MethodView):
 
         Its tokens are refused from now on.
         """
-        row = _seen(operator_id)
+        row = seen(operator_id)
         allow(MANAGES_OPERATORS, row["organisation_id"])
 
-        def make() -> tuple[RemoveOperator, None]:
-            _refuse_to_lose_the_last_administrator(row)
-            return RemoveOperator(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                operator_id=operator_id,
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: operator_commands.remove(row, body, expected_version(row["version"])), represent)
 
 
 @blueprint.route("/<uuid:operator_id>/roles")
@@ -144,22 +138,39 @@ class OperatorRoles(MethodView):
 
         If-Match must name the version that was read: roles are replaced whole.
         """
-        row = _seen(operator_id)
+        row = seen(operator_id)
         allow(MANAGES_OPERATORS, row["organisation_id"])
-        _refuse_to_give_production(body["production"] and not row["production"])
 
-        def make() -> tuple[ChangeOperatorRoles, None]:
-            if Role.ADMINISTRATOR not in body["roles"]:
-                _refuse_to_lose_the_last_administrator(row)
-            return ChangeOperatorRoles(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                operator_id=operator_id,
-                roles=parse_roles(body["roles"]),
-                production=body["production"],
-            ), None
+        return carry_out(lambda: operator_commands.change_roles(row, body, expected_version(row["version"])), represent)
 
-        return carry_out(make, represent)
+
+@blueprint.route("/<uuid:operator_id>/events")
+@blueprint.doc(operationId="listOperatorEvents")
+@blueprint.arguments(HistoryQuery(), location="query")
+@blueprint.response(200, HistoryPage)
+def events(query: dict[str, Any], operator_id: UUID) -> Response:
+    """List what happened to an operator.
+
+    Oldest first, read from the log itself, so it ends with the newest event. What an operator did is in the events of
+    the organisations.
+    """
+    row = seen(operator_id)
+    allow(READS_OPERATORS, row["organisation_id"])
+    return past.history(query, row["organisation_id"], operator_id, "operator")
+
+
+@blueprint.route("/<uuid:operator_id>/difference")
+@blueprint.doc(operationId="compareOperator")
+@blueprint.arguments(DifferenceQuery(), location="query")
+@blueprint.response(200, DifferenceOut)
+def difference(query: dict[str, Any], operator_id: UUID) -> Response:
+    """Tell what changed of an operator between two moments.
+
+    Each moment is a version or a time. The fields that differ, before and after, and the events between.
+    """
+    row = seen(operator_id)
+    allow(READS_OPERATORS, row["organisation_id"])
+    return past.difference(query, row["organisation_id"], operator_id, "operator")
 
 
 @blueprint.route("/<uuid:operator_id>/rotate-token")
@@ -175,23 +186,10 @@ class OperatorToken(MethodView):
         Everyone may rotate their own. Without an overlap the old token ends at once, so that a retry with it is
         refused: give one where the answer could get lost.
         """
-        row = _seen(operator_id)
-        if caller().operator_id != operator_id:
-            allow(MANAGES_OPERATORS, row["organisation_id"])
-            # Whoever rotates a token holds the new one.
-            _refuse_to_give_production(row["production"])
+        row = seen(operator_id)
+        operator_commands.allow_rotation(row)
 
-        def make() -> tuple[RotateOperatorToken, str]:
-            command, token = issue_operator_rotation(
-                services().keyring.digests,
-                context(body.get("reason")),
-                operator_id,
-                overlap=timedelta(seconds=body["overlap_seconds"]),
-                expected_version=expected_version(row["version"]),
-            )
-            return command, token.plaintext
-
-        return carry_out(make, represent)
+        return carry_out(lambda: operator_commands.rotate_token(row, body, expected_version(row["version"])), represent)
 
 
 @blueprint.route("/<uuid:operator_id>/end-overlap", methods=["POST"])
@@ -203,39 +201,22 @@ def end_overlap(body: dict[str, Any], operator_id: UUID) -> Response:
 
     Everyone may do so with their own.
     """
-    row = _seen(operator_id)
+    row = seen(operator_id)
     if caller().operator_id != operator_id:
         allow(MANAGES_OPERATORS, row["organisation_id"])
 
-    def make() -> tuple[EndTokenOverlap, None]:
-        return EndTokenOverlap(
-            context=context(body.get("reason")),
-            expected_version=expected_version(row["version"]),
-            operator_id=operator_id,
-        ), None
-
-    return carry_out(make, represent)
+    return carry_out(lambda: operator_commands.end_overlap(row, body, expected_version(row["version"])), represent)
 
 
-def _seen(operator_id: UUID) -> dict[str, Any]:
-    """The operator's row where the caller may know that it exists; 404 otherwise."""
-    found = caller()
-    row = find_operator(services().store, operator_id)
-    if row is None or found.organisation_id not in (None, row["organisation_id"]):
-        raise NotFound("operator")
-    return row
+@blueprint.route("/<uuid:operator_id>/erase", methods=["POST"])
+@blueprint.doc(operationId="eraseOperator", **COMMAND)
+@blueprint.arguments(Why(), required=False)
+@blueprint.response(200, OperatorOut, headers=WRITTEN)
+def erase(body: dict[str, Any], operator_id: UUID) -> Response:
+    """Erase an operator's name and email.
 
-
-def _refuse_to_give_production(given: bool) -> None:
-    """Nobody gives a grant that they do not have."""
-    if given and not caller().production:
-        raise Forbidden("giving the grant for production takes having it")
-
-
-def _refuse_to_lose_the_last_administrator(row: dict[str, Any]) -> None:
-    """Of all organisations: whoever removes it over HTTP could not enrol another one over HTTP.
-
-    Two who remove each other at the same moment are not prevented; the command line enrols a new one.
+    Only of a removed operator, and for good. What it did stays in every history, under its id.
     """
-    if is_last_administrator(services().store, row["operator_id"]):
-        raise LastAdministrator("this is the last administrator of all organisations: enrol another first")
+    row = seen(operator_id)
+    allow(MANAGES_OPERATORS, row["organisation_id"])
+    return carry_out(lambda: operator_commands.erase(row, body, expected_version(row["version"])), represent)

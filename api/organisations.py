@@ -6,28 +6,32 @@ from uuid import UUID
 from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
-from uuid_utils.compat import uuid7
 
-from api import documents, outgoing
-from api.auth import MANAGES_OPERATORS, READS_CREDENTIALS, allow, authenticate, caller
+from api import documents, organisation_commands, outgoing, past
+from api.auth import MANAGES_OPERATORS, READS_CREDENTIALS, READS_HISTORY, allow, authenticate, caller
 from api.commanding import BEGINNING, COMMAND_ON_A_VERSION, CREATED, READ, WRITTEN, carry_out, expected_version
-from api.incoming import StrictParser, context, services
-from api.schemas import PageQuery
-from api.schemas.organisations import OrganisationIn, OrganisationOut, OrganisationPage
-from ledger.commands import RegisterOrganisation, RenameOrganisation
+from api.incoming import StrictParser, services
+from api.organisation_commands import represent
+from api.schemas import AsOfQuery
+from api.schemas.organisations import OrganisationIn, OrganisationOut, OrganisationPage, OrganisationQuery
 from ledger.errors import NotFound
 from ledger.values import Name
-from projections.organisation_status import find_organisation, list_organisations, status_row
-from projections.pages import decode_cursor, encode_cursor
+from projections.organisation_status import find_organisation, list_organisations
+from projections.pages import Page, decode_cursor, encode_cursor
 
 blueprint = Blueprint("Organisations", __name__, url_prefix="/v1/organisations", description="The tenants.")
 blueprint.ARGUMENTS_PARSER = StrictParser()
 blueprint.before_request(authenticate)
 
 
-def represent(state: Any) -> dict[str, Any]:
-    """The organisation that a command left."""
-    return documents.organisation(status_row(state))
+def found_for(query: dict[str, Any], only: UUID | None) -> Page:
+    """The page that a query asks for, as `OrganisationQuery` reads it; of `only` that one, of all for None."""
+    q, limit = Name(query["q"], "q") if "q" in query else None, query["limit"]
+    of = ("organisations", only, q)
+    after = decode_cursor(query["cursor"], UUID, of) if "cursor" in query else None
+    rows = list_organisations(services().store, only, after, limit + 1, q)
+    shown = rows[:limit]
+    return Page(shown, encode_cursor(shown[-1]["organisation_id"], of) if len(rows) > limit else None)
 
 
 @blueprint.route("")
@@ -35,7 +39,7 @@ class Organisations(MethodView):
     """All of them that the caller may see."""
 
     @blueprint.doc(operationId="listOrganisations")
-    @blueprint.arguments(PageQuery(), location="query")
+    @blueprint.arguments(OrganisationQuery(), location="query")
     @blueprint.response(200, OrganisationPage)
     def get(self, query: dict[str, Any]) -> Response:
         """List organisations.
@@ -44,12 +48,8 @@ class Organisations(MethodView):
         """
         found = caller()
         allow(READS_CREDENTIALS, found.organisation_id)
-        of = ("organisations", found.organisation_id)
-        after = decode_cursor(query["cursor"], UUID, of) if "cursor" in query else None
-        rows = list_organisations(services().store, found.organisation_id, after, query["limit"] + 1)
-        shown = rows[: query["limit"]]
-        cursor = encode_cursor(shown[-1]["organisation_id"], of) if len(rows) > len(shown) else None
-        return outgoing.page(map(documents.organisation, shown), cursor)
+        page = found_for(query, found.organisation_id)
+        return outgoing.page(map(documents.organisation, page.rows), page.cursor)
 
     @blueprint.doc(operationId="registerOrganisation", **BEGINNING)
     @blueprint.arguments(OrganisationIn())
@@ -60,12 +60,12 @@ class Organisations(MethodView):
         Takes an administrator of all organisations.
         """
         allow(MANAGES_OPERATORS)
-
-        def make() -> tuple[RegisterOrganisation, None]:
-            name = Name(body["name"])
-            return RegisterOrganisation(context=context(body.get("reason")), organisation_id=uuid7(), name=name), None
-
-        return carry_out(make, represent, status=201, location=lambda state: f"/v1/organisations/{state.id}")
+        return carry_out(
+            lambda: organisation_commands.register(body),
+            represent,
+            status=201,
+            location=lambda state: f"/v1/organisations/{state.id}",
+        )
 
 
 @blueprint.route("/<uuid:organisation_id>")
@@ -73,12 +73,18 @@ class Organisation(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getOrganisation")
+    @blueprint.arguments(AsOfQuery(), location="query")
     @blueprint.response(200, OrganisationOut, headers=READ)
-    def get(self, organisation_id: UUID) -> Response:
+    def get(self, query: dict[str, Any], organisation_id: UUID) -> Response:
         """Read an organisation.
 
-        Its `ETag` is what If-Match takes.
+        Its `ETag` is what If-Match takes. As it was at a time or a version it takes a role that reads history, and has
+        none.
         """
+        if query:
+            allow(READS_HISTORY, organisation_id)
+            existing(organisation_id)
+            return past.as_it_was(query, organisation_id, organisation_id, "organisation")
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id)
         return outgoing.answer(documents.organisation(row), headers={"ETag": outgoing.etag(row["version"])})
@@ -94,15 +100,7 @@ class Organisation(MethodView):
         allow(MANAGES_OPERATORS, organisation_id)
         row = existing(organisation_id)
 
-        def make() -> tuple[RenameOrganisation, None]:
-            return RenameOrganisation(
-                context=context(body.get("reason")),
-                expected_version=expected_version(row["version"]),
-                organisation_id=organisation_id,
-                name=Name(body["name"]),
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: organisation_commands.rename(row, body, expected_version(row["version"])), represent)
 
 
 def existing(organisation_id: UUID) -> dict[str, Any]:

@@ -51,6 +51,7 @@ HTTP_CODES: Mapping[int, str] = {
     413: "body_too_large",
     414: "uri_too_long",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
     422: "invalid_value",
     428: "precondition_required",
     429: "too_many_requests",
@@ -88,16 +89,20 @@ MEANINGS: Mapping[str, str] = {
     "it out.",
     "unknown_api": "The catalogue does not list this API.",
     "unknown_application": "The organisation has no application with this App ID.",
+    "unknown_topic": "There is no kind of event, and nothing that has events, of this name.",
     "invalid_name": "A name holds small letters, digits, _ and dots only, and begins with a letter.",
     "selection_too_large": "More credentials are covered than one bulk revocation takes. Narrow the filter.",
+    "invalid_tile": "This is not the path of a tile (C2SP tlog-tiles).",
     "invalid_time": "A time has no zone, lies outside the calendar, or is too far away.",
     "past_time": "A time that must still come lies in the past.",
+    "format_not_installed": "This installation cannot write that format. Install its extra, or ask for another one.",
     "future_time": "A time that must be over lies in the future.",
     "malformed_secret": "This was never issued here: it has the prefix of our secrets, but not their form or a wrong "
     "checksum.",
     "weak_password": "The chosen password is too easily guessed. Leave it out to have a secret generated.",
     "invalid_url": "Messages are not sent to such a URL: it is not absolute, not https, or at an address that this "
     "installation does not send to.",
+    "too_many_credentials": "So many credentials cannot be looked at in one request. Take a file, or the command line.",
     "contradiction": "Two values of the request exclude each other.",
     "invalid_cursor": "The cursor is not one of this list with these filters. Begin again without a cursor.",
     "invalid_position": "The log has not reached this position, so no list can have. Send one that a command answered.",
@@ -108,6 +113,7 @@ MEANINGS: Mapping[str, str] = {
     "body_too_large": "The body is larger than this installation reads.",
     "uri_too_long": "The path or the query is longer than the server reads.",
     "headers_too_large": "The headers are larger than the server reads.",
+    "range_not_satisfiable": "The file ends before the first byte that the Range asks for: it is there whole already.",
     "unsupported_media_type": "The body must be application/json, not compressed.",
     "method_not_allowed": "This path does not take this method; `Allow` names those that it takes.",
     # Who asks, and what about.
@@ -127,6 +133,8 @@ MEANINGS: Mapping[str, str] = {
     "scopes_already_fixed": "Scopes are fixed at creation. Create a successor with other scopes.",
     "nothing_changed": "It is so already: the command would record an event that says nothing.",
     "operator_removed": "The operator was removed. Enrol another one.",
+    "operator_not_removed": "Only a removed operator can be erased: who still has access cannot be.",
+    "operator_erased": "The operator's name and email were destroyed. Only its history is left.",
     "account_closed": "The account is closed, or the master account above it is. Closing is final: open another one.",
     "channel_key_exists": "The account has as many live keys on this channel as it may have. Rotate one, or revoke it "
     "first.",
@@ -135,6 +143,7 @@ MEANINGS: Mapping[str, str] = {
     "says when the next one is looked at.",
     "rebuild_running": "The view is being rebuilt already.",
     "rebuild_failed": "A process that rebuilt a part of the view is gone; the old view is still in place.",
+    "signs_in_elsewhere": "The operator signs in at an identity provider, and has no token that could be rotated.",
     "last_administrator": "The installation would be left without an administrator.",
     "application_archived": "The application is archived, which is final. Register another one.",
     "name_already_claimed": "Somebody else has this name, public identifier or secret.",
@@ -142,11 +151,13 @@ MEANINGS: Mapping[str, str] = {
     "already_exists": "A thing with this id exists.",
     "webhook_endpoint_already_disabled": "The webhook endpoint is disabled already.",
     "webhook_endpoint_not_disabled": "The webhook endpoint is not disabled: it is sent messages.",
+    "webhook_endpoint_disabled": "The webhook endpoint is disabled, so nothing is sent to it. Enable it first.",
     "webhook_endpoint_removed": "The webhook endpoint was removed, which is final. Register another.",
     "too_many_webhook_endpoints": "The organisation has as many webhook endpoints as it may have. Remove one first.",
     # Versions and retries.
     "stale_version": "The thing has changed since the version in If-Match was read. Read it again and decide anew.",
-    "precondition_required": "This operation needs If-Match with the ETag last read, so that no change is overwritten.",
+    "precondition_required": "This needs If-Match with the ETag last read, so that nothing is overwritten or joined "
+    "that is not what was read.",
     "idempotency_key_reused": "This Idempotency-Key was used with another request. Take a fresh one for each request.",
     "idempotency_answer_expired": "The request was carried out, and its answer is no longer kept. `resource_id` names "
     "what it was about: read that instead.",
@@ -157,6 +168,9 @@ MEANINGS: Mapping[str, str] = {
     "store_unavailable": "PostgreSQL cannot be reached or cannot write. Nothing was recorded.",
     "outcome_unknown": "The connection broke at the commit, so the command may or may not have been recorded. Send it "
     "again with the same Idempotency-Key: it is recorded at most once.",
+    "not_sealed_yet": "What happened is not in a signed checkpoint yet; that takes a second or so.",
+    "export_overtaken": "What is exported was erased while it was written. Fetch it again, from its beginning.",
+    "sealing_behind": "Events have not been sealed for longer than allowed; see docs/provable-log.md. Revoking works.",
     "view_behind": "The list has not caught up with the position in Keyledger-At-Least yet.",
     "too_many_requests": "Requests come faster than they are taken.",
     "internal_error": "Something went wrong on our side. The log line with this request's id tells what.",
@@ -217,11 +231,11 @@ class ProblemApi(Api):
         status = error.code or 500
         validation = getattr(error, "data", {}).get("messages")
         if status == 422 and validation is not None:
-            failed = list(islice(_failed(validation), FAILED_MAX))
+            failed = list(islice(failed_fields(validation), FAILED_MAX))
             codes = {one["code"] for one in failed}
             code = codes.pop() if len(codes) == 1 else "invalid_value"
             return problem(422, code, "; ".join(f"{f['field']}: {f['reason']}" for f in failed), failed)
-        kept = ("Allow", "Retry-After", "WWW-Authenticate")
+        kept = ("Allow", "Content-Range", "Retry-After", "WWW-Authenticate")
         headers = {name: value for name, value in error.get_headers() if name in kept}
         detail = "something went wrong on our side" if status >= 500 else (error.description or error.name)
         return problem(status, HTTP_CODES.get(status, "malformed_request"), detail, headers=headers)
@@ -233,7 +247,7 @@ def register(app: Flask) -> None:
 
 
 def _of_the_ledger(error: errors.LedgerError) -> Response:
-    status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+    status = status_of(error)
     match error:
         case errors.InvalidValue():
             failed = [{"field": error.field, "reason": error.reason, "code": error.code}]
@@ -249,13 +263,18 @@ def _of_the_ledger(error: errors.LedgerError) -> Response:
     return problem(status, error.code, str(error))
 
 
-def _failed(messages: Any, path: str = "") -> Iterator[dict[str, str]]:
+def status_of(error: errors.LedgerError) -> int:
+    """The HTTP status that an error of the ledger is answered with."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def failed_fields(messages: Any, path: str = "") -> Iterator[dict[str, str]]:
     """marshmallow's nested messages as a flat list of fields, each with a reason and a code."""
     if isinstance(messages, Mapping):
         for key, nested in messages.items():
             outermost = not path and key in ("json", "query", "path", "headers")
             named = path if outermost or key == "_schema" else f"{path}.{key}" if path else str(key)
-            yield from _failed(nested, named)
+            yield from failed_fields(nested, named)
         return
     for reason in messages if isinstance(messages, list) else [messages]:
         yield {"field": path or "body", "reason": str(reason), "code": _code_of(str(reason))}

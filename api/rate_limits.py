@@ -6,7 +6,8 @@ itself: that needs nothing shared, and a limit that is some times too generous s
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from threading import Lock
 
@@ -24,10 +25,10 @@ class RateLimiter:
         self._per_second = per_minute / 60
         self._clock = clock
         self._keys_max = keys_max
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and when that was so
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # what is left, and when that was so
         self._lock = Lock()
 
-    def take(self, key: str) -> float:
+    def take(self, key: Hashable) -> float:
         """Take one: 0.0 where there was one, and otherwise the seconds until there is."""
         with self._lock:
             now = self._clock()
@@ -39,7 +40,7 @@ class RateLimiter:
                 self._buckets.popitem(last=False)  # asked for longest ago, so the fullest there is
         return 0.0 if taken else (1 - left) / self._per_second
 
-    def wait(self, key: str) -> float:
+    def wait(self, key: Hashable) -> float:
         """Take none: 0.0 where there is one, and otherwise the seconds until there is."""
         with self._lock:
             left, then = self._buckets.get(key, (self._capacity, 0.0))
@@ -63,6 +64,7 @@ class AddressLimiter:
         return self._each.take(subscriber(address)) or self._all.take("")
 
 
+@lru_cache(maxsize=KEYS_MAX)  # asked for at every verification that names an address
 def subscriber(address: str) -> str:
     """Whom an address stands for: an IPv6 address for its network, anything else for itself."""
     try:

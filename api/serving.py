@@ -28,10 +28,14 @@ from granian.log import LogLevels
 from granian.server import Server
 from uuid_utils.compat import uuid7
 
+from api.attesting import Attestation
+from api.erasing import erase_again
 from api.observability import configure_logging, logging_config
+from api.sealing import open_sealed_log
 from api.sweeping import Sweeper
 from api.webhook_delivering import WebhookDeliverer
 from api.wiring import Services, open_services
+from api.witnesses import witness_policy
 from api.wsgi import build
 from ledger.commands import EnrolOperator
 from ledger.errors import NameAlreadyClaimed
@@ -49,14 +53,17 @@ from ledger.values import Mode, Name, Role, Via
 from projections.operator_status import administrators_exist
 from projections.reports import ReportCounter
 from projections.runner import Projector
+from projections.sealed.sealer import Sealer
 
 # Connections that wait in the kernel; beyond them it refuses new ones, which a client notices at once.
 BACKLOG = 1024
-# Requests taken for each thread of a worker: one in work, one at hand. The others wait in the kernel, not here.
-TAKEN_PER_THREAD = 2
+# Connections that a worker holds, kept-alive ones too: gateways keep dozens each, and one more than this waits until
+# another ends. Each takes a file descriptor, of which a process may often have 1,024, and has one request at a time.
+CONNECTIONS_MAX = 512
 # A request's line and headers; nginx passes on at most 32 KB, and longer ones have no use here.
 HEADER_BYTES_MAX = 65_536
-# A client that is slower than this to send its headers holds a connection that others could use.
+# A client that is slower than this to send its headers holds a connection that others could use, and so does one that
+# keeps it and asks nothing: clients of ours, and the configurations of nginx here, let go of theirs before.
 HEADER_MILLISECONDS_MAX = 10_000
 # Workers finish what they took: a commit and the search for its outcome, bounded by the statements' timeouts.
 STOP_SECONDS_MAX = 40
@@ -64,7 +71,8 @@ STOP_SECONDS_MAX = 40
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
 SPARE_CONNECTIONS = 30
-CONNECTIONS_BESIDE_POOL = 7  # a process's group commit, the projector's views, sweeper, counter and webhooks
+# A process's group commit, the projector's views, sealer, attestation, sweeper, counter and webhooks.
+CONNECTIONS_BESIDE_POOL = 9
 READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
 
 
@@ -77,12 +85,14 @@ def serve(settings: Settings) -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)  # until the server takes the signals over, unwind as for Ctrl-C
     configure_logging(settings)
+    witness_policy(settings)  # a wrong file is told before anything is made, or a token is shown once
     address = _free_address(settings)
     prepare_data_dir(settings)
     with _database(settings) as conninfo:
         migrate(conninfo, settings.schema)
         settings = replace(settings, database_url=conninfo)
         with open_services(settings, conninfo) as services:
+            erase_again(services)
             token = first_administrator(services.log, services.ledger)
             if token is not None:
                 _say(token, "This is the first administrator's token. It is shown this once: store it now.")
@@ -160,19 +170,24 @@ def _projecting(services: Services) -> Iterator[None]:
     if not services.settings.projector:
         yield
         return
-    projector, sweeper = Projector(services.log), Sweeper(services)
+    open_sealed_log(services.log, services.ledger)
+    projector, sweeper, sealer = Projector(services.log), Sweeper(services), Sealer(services.log)
     counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
-    deliverer = WebhookDeliverer(services)
+    deliverer, attestation = WebhookDeliverer(services), Attestation(services)
     projector.start()
+    sealer.start()
     sweeper.start()
     deliverer.start()
+    attestation.start()
     counter.start()
     try:
         yield
     finally:
         counter.stop()
+        attestation.stop()
         deliverer.stop()
         sweeper.stop()
+        sealer.stop()
         projector.stop()
 
 
@@ -272,7 +287,7 @@ def _run_server(settings: Settings, address: str) -> None:
         workers=settings.workers,
         blocking_threads=settings.threads,
         backlog=BACKLOG,
-        backpressure=settings.threads * TAKEN_PER_THREAD,
+        backpressure=CONNECTIONS_MAX,  # which counts connections, whether or not they ask for anything
         http=HTTPModes.http1,  # what proxies speak to us; HTTP/2's header lists have bounds of their own
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS_MAX, max_buffer_size=HEADER_BYTES_MAX),
         websockets=False,

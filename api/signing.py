@@ -25,7 +25,7 @@ from ledger.values import SigningAlgorithm, Via
 from projections.signing_key_status import PublicKey, list_signing_keys
 
 # How long a process may go on with the keys that it read. Verifiers fetch the keys anew when they meet an unknown one.
-KEPT_SECONDS = 5.0
+KEPT_SECONDS = 1.0
 # Verifiers keep the keys for that long before they ask again, so a key is published at least as long after its last
 # token expired.
 CACHED_SECONDS = 300
@@ -119,7 +119,7 @@ class Signer:
         """
         try:
             found = jwt.decode(token, self._key_of, registry=_OURS)
-        except (JoseError, ValueError):  # the second: what is no text of tokens at all
+        except (JoseError, ValueError, TypeError):  # the others: no text of tokens at all, and a `crit` that is no list
             return None
         return SignedToken(str(found.header["kid"]), found.claims)
 

@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 
 from api.bulk_revoking import sweep_bulk_revocations
+from api.erasing import erase_brought_back, sweep_unlisted_erasures
+from api.retaining import sweep_retention
 from api.wiring import Services
 from ledger.account import reason_of_closing
 from ledger.application import reason_of_archiving
@@ -98,7 +100,14 @@ def _handled(services: Services, command: Command) -> bool:
 Sweep = Callable[[Services], int]
 """Deals with at most a batch of what is left to do, and returns how many that were: 0 for nothing left."""
 
-SWEEPS: tuple[Sweep, ...] = (sweep_closed_accounts, sweep_archived_applications, sweep_bulk_revocations)
+SWEEPS: tuple[Sweep, ...] = (
+    sweep_closed_accounts,
+    sweep_archived_applications,
+    sweep_bulk_revocations,
+    sweep_retention,
+    sweep_unlisted_erasures,
+    erase_brought_back,  # should the database be restored while we run
+)
 
 
 class Sweeper:
@@ -138,6 +147,16 @@ class Sweeper:
             if not leads:
                 row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
                 leads = bool(row and row[0])
-            dealt_with = sum(sweep(self._services) for sweep in self._sweeps) if leads else 0
+            dealt_with = sum(map(self._dealt_with, self._sweeps)) if leads else 0
             if not dealt_with:
                 self._stopping.wait(SWEEP_SECONDS)
+
+    def _dealt_with(self, sweep: Sweep) -> int:
+        """How many a sweep dealt with; 0 where it failed, which keeps none of the others from theirs."""
+        try:
+            return sweep(self._services)
+        except (*UNAVAILABLE, StoreUnavailable):
+            raise
+        except Exception:
+            logger.exception("%s failed: trying again", sweep.__name__)
+            return 0

@@ -12,7 +12,7 @@ from flask_smorest import Blueprint
 
 from api import verifying
 from api.auth import bearer_token, token_digests, unauthorised
-from api.incoming import StrictParser, client_address, now, request_id, services
+from api.incoming import StrictParser, address, now, request_id, services
 from api.schemas.verification import VerifyBatchIn, VerifyBatchOut, VerifyIn, VerifyOut
 from api.verifying import Answer, Asked, UnknownToken
 from ledger.errors import InvalidValue, TooManyAttempts
@@ -33,23 +33,27 @@ def verify(body: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/verify/batch", methods=["POST"])
-@blueprint.doc(operationId="verifyBatch", responses={"429": {"$ref": "#/components/responses/TOO_MANY_REQUESTS"}})
+@blueprint.doc(operationId="verifyBatch")
 @blueprint.arguments(VerifyBatchIn())
 @blueprint.response(200, VerifyBatchOut)
 def verify_batch(body: dict[str, Any]) -> Response:
     """Verify up to a hundred presented secrets.
 
     The verdicts come in the order of the questions. Passwords that people chose are asked about one at a time, as each
-    takes a check that is slow on purpose. Where one question is refused (a wrong field, too many failed attempts), none
-    is answered.
+    takes a check that is slow on purpose. Where one question has a wrong field, none is answered. A question of one who
+    failed too often is answered TOO_MANY_ATTEMPTS, and the others as if it were not there.
     """
-    token = bearer_token()
-    token_digests(token)
+    digests = token_digests(bearer_token())
     asked = [_asked(question, f"questions.{number}.") for number, question in enumerate(body["questions"])]
     for number, one in enumerate(asked):
         if verifying.takes_a_password_check(one):
             raise InvalidValue(f"questions.{number}.secret", "is a chosen password: ask about those one at a time")
-    return _response(verifying.told_all([_settled(token, one) for one in asked], request_id()))
+    try:
+        g.caller, verdicts = verifying.settle_all(services(), digests, asked, now())
+    except UnknownToken:
+        raise unauthorised("the token is not good") from None
+    g.code = verdicts[-1].code
+    return _response(verifying.told_all(verdicts, request_id()))
 
 
 @blueprint.route("/authorize", methods=["GET"])
@@ -88,10 +92,10 @@ def authorize() -> Response:
     presented = verifying.presented(request.headers.get("X-API-Key"), request.headers.get("Authorization"))
     if presented is None:
         return _response(verifying.challenged("present a credential", request_id()))
-    secret, public_id = presented
     if "client_address" not in required:
-        required = {**required, "client_address": _client_address()}
-    asked = Asked(secret, public_id, **required)
+        told = "X-Real-IP" in request.headers  # any other may be the gateway's own
+        required = {**required, "client_address": _client_address(), "address_told": told}
+    asked = Asked(presented.secret, presented.public_id, bearer=presented.bearer, **required)
     try:
         verdict = _settled(token, asked)
     except TooManyAttempts as error:  # nginx takes no 429 from a subrequest
@@ -109,6 +113,7 @@ def _asked(body: Mapping[str, Any], prefix: str = "") -> Asked:
         channel=Channel(body["channel"]) if body.get("channel") else None,
         scopes=body["scopes"],
         api=body.get("api"),
+        address_told=bool(body.get("client_ip")),
     )
 
 
@@ -134,7 +139,5 @@ def _response(answer: Answer) -> Response:
 
 def _client_address() -> AnyAddress | None:
     """The client's address as the gateway gives it in a header; a gateway holds a token, so its word counts."""
-    given = request.headers.get("X-Real-IP") or client_address(
-        request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), services().settings.trusted_proxies
-    )
-    return verifying.readable_address(given)
+    given = request.headers.get("X-Real-IP")
+    return verifying.readable_address(address() if given is None else given)

@@ -6,23 +6,24 @@ Nothing here knows Flask. What a request holds is read by its caller; what goes 
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 
+from api.access_tokens import AccessTokens, has_token_form
+from api.attempts import Presenter
 from api.auth import VERIFIES
 from api.observability import verifications_like
 from api.outgoing import to_json
 from api.problems import problem_document
 from api.wiring import Services
-from ledger.errors import Forbidden, InvalidValue
+from ledger.errors import Forbidden, InvalidValue, TooManyAttempts
 from ledger.secret_format import SECRET_PREFIX, claims_our_format
 from ledger.secrets import malformed
 from ledger.values import AnyAddress, Channel, Kind, Mode, one_of, parse_address
-from ledger.verification import Code, Question, Verdict, decide, login_of
+from ledger.verification import Candidate, Code, Question, Verdict, decide, login_of
 from projections.credential_status import find_for_verification
-from projections.operator_status import Caller
+from projections.operator_status import Caller, find_caller
 
 # What the client of a forward-auth proxy may present. In one header, as nginx before 1.23 hands on no more than one of
 # several, and written out, as a realm is always quoted (RFC 9110 sections 11.5 and 11.6.1).
@@ -45,7 +46,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Question` is not
 class Asked:
     """What is asked about one presented secret, in the domain's values; what is None is not required."""
 
@@ -56,6 +57,29 @@ class Asked:
     channel: Channel | None = None
     scopes: Sequence[str] = ()
     api: str | None = None
+    bearer: bool = False
+    """Whether it was presented as a Bearer token, which an access token may be."""
+    address_told: bool = False
+    """Whether somebody said what the client's address is, be it one that cannot be read. That of the connection may be
+    the gateway's own, and then one client who guesses must not have all of them refused.
+    """
+
+
+class Presented(NamedTuple):
+    """What the client of a proxy presented."""
+
+    secret: str
+    public_id: str | None = None
+    bearer: bool = False
+
+
+class _Found(NamedTuple):
+    """Who asks, and the secrets that the presented one may be; or, where it may be an access token, who reads those."""
+
+    gateway: Caller
+    question: Question
+    candidates: Sequence[Candidate]
+    tokens: AccessTokens | None
 
 
 def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: datetime) -> tuple[Caller, Verdict]:
@@ -63,27 +87,87 @@ def settle(services: Services, token_digests: Sequence[str], asked: Asked, at: d
 
     Raises `UnknownToken`, `Forbidden` for an operator who is no gateway, `TooManyAttempts`, and what `decide` raises.
     """
+    found = _look_up(services, token_digests, asked, at)
+    return found.gateway, _conclude(services, token_digests, asked, found)
+
+
+def settle_all(
+    services: Services, token_digests: Sequence[str], batch: Sequence[Asked], at: datetime
+) -> tuple[Caller, list[Verdict]]:
+    """Who asks and several decisions, each counted as `settle` does, and `TOO_MANY_ATTEMPTS` where it would raise that:
+    nobody's failures may keep the others from an answer.
+
+    All is looked up before the first one is counted. So where PostgreSQL is lost in between, and the batch comes again,
+    nobody's failures count twice. Raises `UnknownToken`, and `Forbidden` for an operator who is no gateway.
+    """
+    found = [_look_up(services, token_digests, asked, at) for asked in batch]
+    verdicts = []
+    for asked, one in zip(batch, found, strict=True):
+        try:
+            verdicts.append(_conclude(services, token_digests, asked, one))
+        except TooManyAttempts:
+            verdicts.append(Verdict(Code.TOO_MANY_ATTEMPTS))
+    return found[0].gateway, verdicts
+
+
+def _look_up(services: Services, token_digests: Sequence[str], asked: Asked, at: datetime) -> _Found:
     question = _question(services, asked, at)
-    look_up = services.cache.find if services.cache else partial(find_for_verification, services.store)
-    gateway, candidates = look_up(token_digests, question.digests, login_of(question))
+    tokens = services.tokens if asked.bearer and has_token_form(asked.secret) else None
+    gateway: Caller | None
+    candidates: Sequence[Candidate]
+    if tokens is None and question.digests:
+        gateway, candidates = _find(services, token_digests, question)
+    else:  # a malformed one is nobody's, so it is not looked for
+        gateway, candidates = find_gateway(services, token_digests), ()
     if gateway is None:
         raise UnknownToken
     if not VERIFIES & gateway.roles:
         raise Forbidden("this takes the role verifier")
+    question.organisation_id = gateway.organisation_id
+    return _Found(gateway, question, candidates, tokens)
+
+
+def _conclude(services: Services, token_digests: Sequence[str], asked: Asked, found: _Found) -> Verdict:
+    gateway, question, candidates, tokens = found
+    who = Presenter(asked.client_address, asked.address_told, login_of(question), gateway.organisation_id)
     if services.attempts is not None:
-        services.attempts.admit(asked.client_address, asked.public_id)
+        services.attempts.admit(who)
     if lacks_public_id(asked.secret, asked.public_id):
         verdict = Verdict(Code.MALFORMED)
     else:
-        if gateway.organisation_id is not None:
-            question = replace(question, organisation_id=gateway.organisation_id)
-        verdict = decide(question, candidates)
+        of_token = None if tokens is None else tokens.verify(asked.secret, question)
+        if tokens is not None and of_token is None:  # another system's, which may have been imported as a secret
+            _, candidates = _find(services, token_digests, question)
+        verdict = of_token or decide(question, candidates)
     verifications_like(verdict.code).inc()
     if services.attempts is not None:
-        services.attempts.note(asked.client_address, asked.public_id, verdict.code)
-    if verdict.valid and verdict.candidate is not None and services.usage is not None:
-        services.usage.note(verdict.candidate.credential_id, verdict.candidate.secret_version, at)
-    return gateway, verdict
+        services.attempts.note(who, verdict.code)
+    if verdict.candidate is not None and services.usage is not None:
+        c = verdict.candidate
+        services.usage.note(c.credential_id, c.secret_version, question.at, asked.client_address, verdict.code)
+    return verdict
+
+
+def _find(
+    services: Services, token_digests: Sequence[str], question: Question
+) -> tuple[Caller | None, Sequence[Candidate]]:
+    if services.cache is not None:
+        return services.cache.find(token_digests, question.digests, login_of(question))
+    return find_for_verification(services.store, token_digests, question.digests, login_of(question))
+
+
+def find_gateway(services: Services, token_digests: Sequence[str]) -> Caller | None:
+    """Whose live token it is that has one of these digests."""
+    if services.cache is not None:
+        return services.cache.find_caller(token_digests)
+    return find_caller(services.store, token_digests)
+
+
+def find_secret(services: Services, digests: Sequence[str]) -> Sequence[Candidate]:
+    """The secrets that may be the presented one, which is not a password."""
+    if services.cache is not None:
+        return services.cache.find_secret(digests)
+    return find_for_verification(services.store, (), digests, None)[1]
 
 
 def takes_a_password_check(asked: Asked) -> bool:
@@ -178,7 +262,7 @@ def required(parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
                     raise InvalidValue(name, "must not be empty; leave it out where none is required")
                 found[name] = value
             case "client_ip":
-                found["client_address"] = readable_address(value)
+                found["client_address"], found["address_told"] = readable_address(value), True
             case _:
                 raise InvalidValue(name, "is not a parameter of this")
     return found
@@ -192,23 +276,23 @@ def readable_address(text: str) -> AnyAddress | None:
         return None
 
 
-def presented(key: str | None, authorization: str | None) -> tuple[str, str | None] | None:
+def presented(key: str | None, authorization: str | None) -> Presented | None:
     """The client's secret and public identifier: X-API-Key, Bearer, or Basic (RFC 7617); None for none or several."""
     if key is not None and authorization is not None:
         return None  # which of the two is meant is not for us to guess
     if key is not None:
-        return key.strip(), None
+        return Presented(key.strip())
     if authorization is None:
         return None
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return rest.strip(), None
+        return Presented(rest.strip(), bearer=True)
     if scheme.lower() == "basic":
         try:
             public_id, colon, secret = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
         except (binascii.Error, ValueError):
             return None
-        return (secret, public_id or None) if colon else None
+        return Presented(secret, public_id or None) if colon else None
     return None
 
 

@@ -22,7 +22,7 @@ from psycopg import sql
 from api.webhook_sending import post
 from api.wiring import Services
 from ledger.commands import DisableWebhookEndpoint
-from ledger.errors import NotAllowedNow, StoreUnavailable
+from ledger.errors import NotAllowedNow, StaleVersion, StoreUnavailable
 from ledger.events import Context
 from ledger.service import WEBHOOK_ENDPOINT
 from ledger.store.datastore import UNAVAILABLE
@@ -30,6 +30,7 @@ from ledger.values import Reason, Via
 from ledger.webhook_endpoint import WebhookEndpoint
 from ledger.webhooks import signed_headers
 from projections.runner import advisory_key, begin_tracking
+from projections.webhook_counts import Outcome, WebhookCounts
 from projections.webhook_delivery import (
     BATCH,
     RETRY_SECONDS,
@@ -48,6 +49,7 @@ NOTICE_SECONDS = 86_400.0  # dates are days
 JITTER = 0.2  # of a pause at most: what failed together is not tried again together
 BUSY_SECONDS = 0.02  # between looks while messages are on their way: the next of a credential follows soon
 STOP_CHECK_SECONDS = 0.25
+COUNT_SECONDS = 1.0  # finer than any scrape
 RETRY_LEAD_SECONDS = 1.0
 STOP_SECONDS_MAX = 30.0  # an attempt is bounded by less
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -66,6 +68,8 @@ class WebhookDeliverer:
         self._on_their_way: dict[DueDelivery, Future[None]] = {}
         self._notices: Iterator[int] | None = None
         self._looked_at = float("-inf")
+        self._counts = WebhookCounts()
+        self._counted_at = float("-inf")
 
     def start(self) -> None:
         """Begin with what an earlier process left."""
@@ -104,8 +108,15 @@ class WebhookDeliverer:
                 more = queue_events(log, connection) == BATCH
                 more = self._queue_notices(connection) or more
                 self._send_due(connection, pool)
+                self._write_counts(connection)
                 if not more:
                     self._await_hint(connection)
+        self._counts.write(connection)
+
+    def _write_counts(self, connection: psycopg.Connection[Any]) -> None:
+        if time.monotonic() - self._counted_at >= COUNT_SECONDS:
+            self._counts.write(connection)
+            self._counted_at = time.monotonic()
 
     def _queue_notices(self, connection: psycopg.Connection[Any]) -> bool:
         """Begin the daily look, or go on with it: a batch at a time, between which messages are sent. Returns whether
@@ -132,7 +143,7 @@ class WebhookDeliverer:
         due = list_due(
             connection,
             datetime.now(UTC),
-            sent_now=[one.sequence for one in self._on_their_way],
+            sent_now=list(self._on_their_way),
             busy=[endpoint_id for endpoint_id, number in sending.items() if number >= SENT_AT_ONCE_EACH],
             each=SENT_AT_ONCE_EACH,
             limit=free,
@@ -178,7 +189,12 @@ class WebhookDeliverer:
             **signed_headers(delivery.message_id, int(now.timestamp()), body, signing_secrets),
         }
         attempt = post(endpoint.url, body, headers, services.settings.webhook_private_addresses)
-        record_attempt(services.store, delivery, attempt, next_attempt_at(delivery.failures, attempt))
+        next_at = next_attempt_at(delivery.failures, attempt)
+        record_attempt(services.store, delivery, attempt, next_at)
+        if attempt.delivered:
+            self._counts.add(Outcome.DELIVERED)
+        else:
+            self._counts.add(Outcome.FAILED if next_at is None else Outcome.RETRIED)
         if attempt.status == GONE:
             self._disable(endpoint)
 
@@ -186,11 +202,13 @@ class WebhookDeliverer:
         command = DisableWebhookEndpoint(
             context=Context(datetime.now(UTC), "system", Via.SYSTEM, reason=Reason("the endpoint answered 410 Gone")),
             endpoint_id=endpoint.id,
+            expected_version=endpoint.version,  # one that was moved meanwhile did not answer
         )
         try:
             self._services.ledger.handle(command)
-        except NotAllowedNow:
+        except (NotAllowedNow, StaleVersion):
             return  # somebody was faster
+        self._counts.add(Outcome.DISABLED)
         logger.warning("webhook endpoint %s answered 410 Gone and was disabled", endpoint.id)
 
 

@@ -1,7 +1,6 @@
 """Webhook endpoints: registered, described, disabled, removed; and what was delivered to them."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +8,8 @@ from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
-from api import documents, outgoing
-from api.auth import MANAGES_WEBHOOKS, READS_CREDENTIALS, allow, authenticate
+from api import documents, outgoing, past, webhook_commands
+from api.auth import MANAGES_WEBHOOKS, READS_CREDENTIALS, READS_HISTORY, allow, authenticate
 from api.commanding import (
     BEGINNING,
     COMMAND,
@@ -21,9 +20,9 @@ from api.commanding import (
     carry_out,
     expected_version,
 )
-from api.incoming import StrictParser, context, services
+from api.incoming import StrictParser, services
 from api.organisations import existing as existing_organisation
-from api.schemas import PageQuery, Why
+from api.schemas import AsOfQuery, PageQuery, Why
 from api.schemas.webhooks import (
     REGISTERING,
     ROTATING,
@@ -36,17 +35,14 @@ from api.schemas.webhooks import (
     WebhookEndpointOut,
     WebhookEndpointPage,
 )
+from api.webhook_commands import represent
 from ledger.commands import Command, DisableWebhookEndpoint, EnableWebhookEndpoint, RemoveWebhookEndpoint
-from ledger.errors import NotFound, WebhookEndpointRemoved
-from ledger.webhook_endpoint import WebhookEndpoint as WebhookEndpointState
-from ledger.webhooks import describe_webhook_endpoint, issue_webhook_endpoint, issue_webhook_secret
+from ledger.errors import NotFound
 from projections.pages import decode_cursor, encode_cursor
-from projections.webhook_delivery import find_delivery, list_deliveries, replay
+from projections.webhook_delivery import find_delivery, list_deliveries
 from projections.webhook_endpoint_status import (
     find_webhook_endpoint,
     list_webhook_endpoints,
-    refuse_too_many,
-    status_row,
 )
 
 blueprint = Blueprint(
@@ -67,11 +63,6 @@ def existing(organisation_id: UUID, endpoint_id: UUID) -> Body:
     if row is None:
         raise NotFound("webhook endpoint")
     return row
-
-
-def represent(state: WebhookEndpointState) -> Body:
-    """The endpoint that a command left."""
-    return documents.webhook_endpoint(status_row(state))
 
 
 @blueprint.route("")
@@ -105,20 +96,11 @@ class WebhookEndpoints(MethodView):
         again: its receiver checks signatures with it.
         """
         allow(MANAGES_WEBHOOKS, organisation_id)
-
-        def make() -> tuple[Command, str]:
-            refuse_too_many(services().store, organisation_id)
-            return issue_webhook_endpoint(
-                context(body.get("reason")),
-                organisation_id,
-                services().settings.webhook_private_addresses,
-                url=body["url"],
-                description=body.get("description"),
-                event_types=body.get("event_types", ()),
-            )
-
         return carry_out(
-            make, represent, status=201, location=lambda s: f"/v1/organisations/{organisation_id}/webhooks/{s.id}"
+            lambda: webhook_commands.register(organisation_id, body),
+            represent,
+            status=201,
+            location=lambda s: f"/v1/organisations/{organisation_id}/webhooks/{s.id}",
         )
 
 
@@ -127,12 +109,18 @@ class WebhookEndpoint(MethodView):
     """One of them."""
 
     @blueprint.doc(operationId="getWebhookEndpoint")
+    @blueprint.arguments(AsOfQuery(), location="query")
     @blueprint.response(200, WebhookEndpointOut, headers=READ)
-    def get(self, organisation_id: UUID, endpoint_id: UUID) -> Response:
+    def get(self, query: Body, organisation_id: UUID, endpoint_id: UUID) -> Response:
         """Read a webhook endpoint.
 
-        Also one that was removed.
+        Also one that was removed. Or as it was at a time or a version, which takes a role that reads history; the past
+        has no `ETag`.
         """
+        if query:
+            allow(READS_HISTORY, organisation_id)
+            existing(organisation_id, endpoint_id)
+            return past.as_it_was(query, organisation_id, endpoint_id, "webhook_endpoint")
         allow(READS_CREDENTIALS, organisation_id)
         row = existing(organisation_id, endpoint_id)
         return outgoing.answer(documents.webhook_endpoint(row), headers={"ETag": outgoing.etag(row["version"])})
@@ -149,18 +137,7 @@ class WebhookEndpoint(MethodView):
         allow(MANAGES_WEBHOOKS, organisation_id)
         row = existing(organisation_id, endpoint_id)
 
-        def make() -> tuple[Command, None]:
-            return describe_webhook_endpoint(
-                context(body.get("reason")),
-                endpoint_id,
-                services().settings.webhook_private_addresses,
-                url=body.get("url"),
-                description=(body["description"] or "") if "description" in body else None,
-                event_types=body.get("event_types"),
-                expected_version=expected_version(row["version"]),
-            ), None
-
-        return carry_out(make, represent)
+        return carry_out(lambda: webhook_commands.describe(row, body, expected_version(row["version"])), represent)
 
     @blueprint.doc(operationId="removeWebhookEndpoint", **COMMAND)
     @blueprint.arguments(Why(), required=False)
@@ -219,15 +196,23 @@ class SigningSecret(MethodView):
         allow(MANAGES_WEBHOOKS, organisation_id)
         row = existing(organisation_id, endpoint_id)
 
-        def make() -> tuple[Command, str]:
-            return issue_webhook_secret(
-                context(body.get("reason")),
-                endpoint_id,
-                overlap=timedelta(seconds=body["overlap_seconds"]),
-                expected_version=expected_version(row["version"]),
-            )
+        return carry_out(lambda: webhook_commands.rotate_secret(row, body, expected_version(row["version"])), represent)
 
-        return carry_out(make, represent)
+
+@blueprint.route("/<uuid:endpoint_id>/test")
+class Trial(MethodView):
+    """A message that tells of nothing but itself."""
+
+    @blueprint.doc(operationId="testWebhookEndpoint")
+    @blueprint.response(200, WebhookDeliveryLogOut)
+    def post(self, organisation_id: UUID, endpoint_id: UUID) -> Response:
+        """Try a webhook endpoint.
+
+        It is sent a signed message of type `webhook.test`, whichever types it is sent otherwise; once, without retries.
+        This is its delivery: read it again to see what came of it. While one waits to be sent, it is the one meant.
+        """
+        allow(MANAGES_WEBHOOKS, organisation_id)
+        return _delivery(endpoint_id, webhook_commands.test(existing(organisation_id, endpoint_id)))
 
 
 @blueprint.route("/<uuid:endpoint_id>/deliveries")
@@ -279,9 +264,7 @@ class Replay(MethodView):
         had it knows. One that is still to be sent is sent at once.
         """
         allow(MANAGES_WEBHOOKS, organisation_id)
-        if existing(organisation_id, endpoint_id)["removed_at"] is not None:
-            raise WebhookEndpointRemoved("the webhook endpoint was removed: register another")
-        replay(services().store, endpoint_id, delivery_id)
+        webhook_commands.replay(existing(organisation_id, endpoint_id), delivery_id)
         return _delivery(endpoint_id, delivery_id)
 
 
@@ -290,14 +273,9 @@ def _carry_out(make_command: Callable[..., Command], body: Body, organisation_id
     allow(MANAGES_WEBHOOKS, organisation_id)
     row = existing(organisation_id, endpoint_id)
 
-    def make() -> tuple[Command, None]:
-        return make_command(
-            context=context(body.get("reason")),
-            expected_version=expected_version(row["version"]),
-            endpoint_id=endpoint_id,
-        ), None
-
-    return carry_out(make, represent)
+    return carry_out(
+        lambda: webhook_commands.simple(make_command, row, body, expected_version(row["version"])), represent
+    )
 
 
 def _delivery(endpoint_id: UUID, delivery_id: UUID) -> Response:

@@ -1,22 +1,15 @@
-"""Over HTTP: verifying and creating, against Flask's hello and the eventsourcing library behind the same server.
+"""Over HTTP: verifying and creating, against Flask's hello and against what others verify and create with.
 
-All applications run on the same server with the same workers and threads, all of them up, loaded in turns by wrk from
-the same machine; only ratios within one run mean anything. Verification reads PostgreSQL at every request, for keys
-drawn evenly from all there are.
+All applications run on this machine with the same workers and threads, all of them up, loaded in turns by wrk; only
+ratios within one run mean anything. Each verifies keys drawn evenly from all there are: ours from PostgreSQL at every
+request, and from memory; Django REST framework with djangorestframework-api-key, on the same server; Better Auth's
+API-key plugin, on Node. Keys are created by ours and by the eventsourcing library.
 """
 
 import json
-import os
-import re
-import shutil
-import statistics
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,67 +17,78 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from api.schemas.verification import QUESTIONS_MAX
 from api.wiring import open_services
 from benchmarks.given import administrator, organisation, some_keys, verifier
+from benchmarks.loading import (
+    CONNECTIONS,
+    THREADS,
+    WORKERS,
+    Target,
+    drawing_script,
+    in_turns,
+    load,
+    script,
+    served,
+    served_by_node,
+)
+from benchmarks.peers.filling import better_auth_environment, drf_environment, fill_better_auth, fill_drf
 from ledger.settings import Settings
 
-CONNECTIONS = 32
 WARMING_SECONDS = 10.0
-WORKERS = 1
-THREADS = Settings().threads
-PORTS = iter(range(18_200, 18_300))
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One thing to load: a name, its port, and wrk's script."""
-
-    name: str
-    port: int
-    script: str
+JSON = {"Content-Type": "application/json"}
 
 
 def measure(
     conninfo: str, settings: Settings, *, keys: int = 100_000, seconds: float = 5.0, rounds: int = 3
 ) -> dict[str, Any]:
-    """Requests a second of each (medians of the rounds) and their ratios to hello. Needs wrk."""
-    if shutil.which("wrk") is None:
-        raise SystemExit("the HTTP benchmarks load the servers with wrk: install it (Debian: apt-get install wrk)")
+    """Requests a second of each (medians of the rounds) and their ratios to hello."""
     with open_services(settings, conninfo) as services:
         tenant = organisation(services)
         admin, gateway = administrator(services), verifier(services)
         secrets = some_keys(services, tenant, keys)
+    django = drf_environment(conninfo)
+    django_keys = fill_drf(django, keys)
     with TemporaryDirectory(prefix="keyledger-bench-") as scratch, ExitStack() as stack:
         directory = Path(scratch)
-        hello = stack.enter_context(_served("benchmarks.peers.hello:app", {}))
-        environment = _environment(conninfo, settings)
-        # One that keeps every key in memory, as a worker does that has seen them all, and one that keeps none.
-        cached = stack.enter_context(
-            _served("api.wsgi:build", {**environment, "KEYLEDGER_VERIFICATION_CACHE_MAX": str(keys)}, factory=True)
-        )
+        hello = stack.enter_context(served("benchmarks.peers.hello:app", {}))
+        environment = environment_of(conninfo, settings)
+        # One that keeps every key in memory, as a worker does that has seen them all, and one that keeps none. For as
+        # long as the run takes, so that what was filled before it is not asked for again within it.
+        keeping = {"KEYLEDGER_VERIFICATION_CACHE_MAX": str(keys), "KEYLEDGER_VERIFICATION_CACHE_SECONDS": "3600"}
+        cached = stack.enter_context(served("api.wsgi:build", {**environment, **keeping}, factory=True))
         ours = stack.enter_context(
-            _served("api.wsgi:build", {**environment, "KEYLEDGER_VERIFICATION_CACHE_MAX": "0"}, factory=True)
+            served("api.wsgi:build", {**environment, "KEYLEDGER_VERIFICATION_CACHE_MAX": "0"}, factory=True)
         )
         vanilla = stack.enter_context(
-            _served("benchmarks.peers.vanilla:build", _vanilla_environment(conninfo), factory=True)
+            served("benchmarks.peers.vanilla:build", _vanilla_environment(conninfo), factory=True)
         )
+        drf = stack.enter_context(served("benchmarks.peers.drf:build", django, factory=True))
+        better_auth = stack.enter_context(served_by_node("better_auth.mjs", better_auth_environment(conninfo)))
+        better_auth_keys = fill_better_auth(conninfo, keys)
+        verify = verify_script(directory / "verify.lua", gateway, secrets)
         targets = [
-            Target("hello", hello, _script(directory / "hello.lua", "GET", "/", {}, None)),
-            Target("verify", ours, _verify_script(directory, gateway, secrets)),
-            Target("cached_verify", cached, _verify_script(directory, gateway, secrets)),
-            Target("create", ours, _create_script(directory, admin, str(tenant))),
-            Target("vanilla_create", vanilla, _vanilla_script(directory)),
+            Target("hello", hello, script(directory / "hello.lua", "GET", "/", {})),
+            Target("verify", ours, verify),
+            Target("cached_verify", cached, verify),
+            Target("cached_authorize", cached, _authorize_script(directory / "authorize.lua", gateway, secrets)),
+            Target(
+                "drf_verify",
+                drf,
+                drawing_script(directory / "drf.lua", "GET", "/", {"Authorization": "Api-Key %s"}, None, django_keys),
+            ),
+            Target(
+                "better_auth_verify",
+                better_auth,
+                drawing_script(directory / "better_auth.lua", "POST", "/", JSON, '{"key":"%s"}', better_auth_keys),
+            ),
+            Target("create", ours, _create_script(directory / "create.lua", admin, str(tenant))),
+            Target("vanilla_create", vanilla, _vanilla_script(directory / "vanilla.lua")),
         ]
-        turns: dict[str, list[dict[str, float]]] = {target.name: [] for target in targets}
+        _fill(cached, gateway, secrets)
         for target in targets:
-            _load(target, WARMING_SECONDS)  # connections, caches, pages
-        for _ in range(rounds):
-            for target in targets:
-                turns[target.name].append(_load(target, seconds))
-    medians = {
-        name: {figure: statistics.median(turn[figure] for turn in found) for figure in found[0]}
-        for name, found in turns.items()
-    }
+            load(target, WARMING_SECONDS)  # connections, caches, pages
+        medians = in_turns(targets, seconds, rounds)
     per_second = {name: found["per_second"] for name, found in medians.items()}
     return {
         "workers": WORKERS,
@@ -96,45 +100,22 @@ def measure(
         "medians": medians,
         "ratios": {
             "verify/hello": per_second["verify"] / per_second["hello"],
+            "verify/drf": per_second["verify"] / per_second["drf_verify"],
+            "verify/better_auth": per_second["verify"] / per_second["better_auth_verify"],
             "cached_verify/hello": per_second["cached_verify"] / per_second["hello"],
+            "cached_verify/drf": per_second["cached_verify"] / per_second["drf_verify"],
+            "cached_verify/better_auth": per_second["cached_verify"] / per_second["better_auth_verify"],
+            "cached_authorize/hello": per_second["cached_authorize"] / per_second["hello"],
+            "cached_authorize/drf": per_second["cached_authorize"] / per_second["drf_verify"],
+            "cached_authorize/better_auth": per_second["cached_authorize"] / per_second["better_auth_verify"],
             "create/hello": per_second["create"] / per_second["hello"],
             "create/vanilla": per_second["create"] / per_second["vanilla_create"],
         },
     }
 
 
-@contextmanager
-def _served(target: str, environment: dict[str, str], *, factory: bool = False) -> Iterator[int]:
-    """The target on granian, as the service runs it; yields its port."""
-    port = next(PORTS)
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--no-access-log"]
-    command += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--log-level", "error"]
-    command += ["--factory"] if factory else []
-    process = subprocess.Popen([*command, target], env={**os.environ, **environment})
-    try:
-        _await(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _await(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1)
-        except urllib.error.HTTPError:
-            return  # it answers
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
-def _environment(conninfo: str, settings: Settings) -> dict[str, str]:
+def environment_of(conninfo: str, settings: Settings) -> dict[str, str]:
+    """How a worker of ours finds its ledger."""
     return {
         "KEYLEDGER_DATABASE_URL": conninfo,
         "KEYLEDGER_SCHEMA": settings.schema,
@@ -161,74 +142,40 @@ def _vanilla_environment(conninfo: str) -> dict[str, str]:
     }
 
 
-def _script(path: Path, method: str, url: str, headers: dict[str, str], body: str | None) -> str:
-    lines = [f"wrk.method = {json.dumps(method)}", f"wrk.path = {json.dumps(url)}"]
-    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
-    if body is not None:
-        lines.append(f"wrk.body = {json.dumps(body)}")
-    path.write_text("\n".join(lines) + "\n")
-    return str(path)
+def verify_script(path: Path, token: str, secrets: Sequence[str]) -> str:
+    """wrk's script for a gateway that verifies any of these."""
+    headers = {"Authorization": f"Bearer {token}", **JSON}
+    return drawing_script(path, "POST", "/v1/verify", headers, '{"secret":"%s"}', secrets)
 
 
-def _verify_script(directory: Path, token: str, secrets: Sequence[str]) -> str:
-    listed = directory / "secrets.txt"
-    listed.write_text("\n".join(secrets))
-    path = directory / "verify.lua"
-    path.write_text(
-        f"""
-local secrets = {{}}
-for line in io.lines({json.dumps(str(listed))}) do secrets[#secrets + 1] = line end
-math.randomseed(os.time())
-wrk.method = "POST"
-wrk.headers["Authorization"] = "Bearer {token}"
-wrk.headers["Content-Type"] = "application/json"
-function request()
-  return wrk.format(nil, "/v1/verify", nil, '{{"secret":"' .. secrets[math.random(#secrets)] .. '"}}')
-end
-"""
-    )
-    return str(path)
+def _authorize_script(path: Path, token: str, secrets: Sequence[str]) -> str:
+    """wrk's script for a proxy that has any of these verified, each in the header in which it came."""
+    return drawing_script(path, "GET", "/v1/authorize", {"X-Gateway-Token": token, "X-API-Key": "%s"}, None, secrets)
 
 
-def _create_script(directory: Path, token: str, tenant: str) -> str:
-    body = {"kind": "api_key", "mode": "live", "name": "bench", "contact_email": "dev@example.com"}
-    body |= {"scopes": ["customer:view", "payment_route:view"]}  # type: ignore[dict-item]  # one list among texts
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    return _script(
-        directory / "create.lua", "POST", f"/v1/organisations/{tenant}/credentials", headers, json.dumps(body)
-    )
+def _fill(port: int, token: str, secrets: Sequence[str]) -> None:
+    """Have the server look up every key once, a batch at a time, so that it finds them in memory from there on."""
+    headers = {"Authorization": f"Bearer {token}", **JSON}
+    for first in range(0, len(secrets), QUESTIONS_MAX):
+        questions = [{"secret": secret} for secret in secrets[first : first + QUESTIONS_MAX]]
+        body = json.dumps({"questions": questions}).encode()
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/verify/batch", body, headers)
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            answer.read()
 
 
-def _vanilla_script(directory: Path) -> str:
-    body = {"name": "bench", "contact_email": "dev@example.com", "scopes": ["customer:view", "payment_route:view"]}
-    return _script(directory / "vanilla.lua", "POST", "/keys", {"Content-Type": "application/json"}, json.dumps(body))
-
-
-def _load(target: Target, seconds: float) -> dict[str, float]:
-    """One bounded turn of wrk: answers a second, and the share that was not 2xx, which must be none."""
-    duration = max(1, round(seconds))
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{duration}s", "--latency", "-s", target.script]
-    done = subprocess.run(
-        [*command, f"http://127.0.0.1:{target.port}"], capture_output=True, text=True, timeout=duration + 30, check=True
-    )
-    if "Non-2xx" in done.stdout:
-        raise SystemExit(f"{target.name} answered errors:\n{done.stdout}")
-    return {
-        "per_second": float(_found(r"Requests/sec:\s+([\d.]+)", done.stdout)),
-        "p50_ms": _milliseconds(_found(r"\n +50% +([\d.]+[a-z]+)", done.stdout)),
-        "p99_ms": _milliseconds(_found(r"\n +99% +([\d.]+[a-z]+)", done.stdout)),
+def _create_script(path: Path, token: str, tenant: str) -> str:
+    body = {
+        "kind": "api_key",
+        "mode": "live",
+        "name": "bench",
+        "contact_email": "dev@example.com",
+        "scopes": ["customer:view", "payment_route:view"],
     }
+    headers = {"Authorization": f"Bearer {token}", **JSON}
+    return script(path, "POST", f"/v1/organisations/{tenant}/credentials", headers, json.dumps(body))
 
 
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        raise SystemExit(f"wrk's report has no {pattern!r}:\n{text}")
-    return match.group(1)
-
-
-def _milliseconds(text: str) -> float:
-    for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0)):
-        if text.endswith(unit):
-            return float(text.removesuffix(unit)) * factor
-    raise SystemExit(f"wrk printed the time {text!r}")
+def _vanilla_script(path: Path) -> str:
+    body = {"name": "bench", "contact_email": "dev@example.com", "scopes": ["customer:view", "payment_route:view"]}
+    return script(path, "POST", "/keys", JSON, json.dumps(body))

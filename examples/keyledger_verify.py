@@ -1,7 +1,7 @@
 """Asks Keyledger whether what a client presented is good: what the servers beside this file have in common.
 
 `KEYLEDGER_URL` is the API's address, and `KEYLEDGER_GATEWAY_TOKEN_FILE` a file that holds nothing but the token of an
-operator with the role `verifier`.
+operator with the role `verifier`. `KEYLEDGER_MODE` is `live` where it is not set, or `test`.
 """
 
 import json
@@ -23,11 +23,13 @@ class Unanswered(Exception):
 def verify(login: str, secret: str, channel: str, client_ip: str) -> dict[str, Any]:
     """The answer of `POST /v1/verify`: with `valid` and `code`, and where the secret was right, whose it is.
 
-    Raises `Unanswered`.
+    A credential without a channel, like an API key for HTTP, is not one for this one. Raises `Unanswered`.
     """
     url = urlsplit(os.environ["KEYLEDGER_URL"])
     token = Path(os.environ["KEYLEDGER_GATEWAY_TOKEN_FILE"]).read_text().strip()
-    asked = json.dumps({"public_id": login, "secret": secret, "channel": channel, "client_ip": client_ip})
+    mode = os.environ.get("KEYLEDGER_MODE", "live")
+    question = {"public_id": login, "secret": secret, "channel": channel, "mode": mode, "client_ip": client_ip}
+    asked = json.dumps(question)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connect = HTTPSConnection if url.scheme == "https" else HTTPConnection
     try:
@@ -38,6 +40,8 @@ def verify(login: str, secret: str, channel: str, client_ip: str) -> dict[str, A
         if response.status != 200:
             raise Unanswered(f"Keyledger answered {response.status}")
         answer: dict[str, Any] = json.loads(body)
-    except (OSError, HTTPException, ValueError) as error:
+        if answer["valid"] and answer["channel"] != channel:
+            answer |= {"valid": False, "code": "WRONG_CHANNEL"}
+    except (OSError, HTTPException, ValueError, KeyError) as error:
         raise Unanswered("Keyledger did not answer") from error
     return answer

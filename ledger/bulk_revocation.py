@@ -12,10 +12,11 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from uuid import UUID
 
-from ledger.commands import AdvanceBulkRevocation, StartBulkRevocation
+from ledger.commands import AdvanceBulkRevocation, EraseBulkRevocation, StartBulkRevocation
 from ledger.errors import AlreadyExists, InvalidValue, NothingChanged
 from ledger.events import (
     BulkRevocationAdvanced,
+    BulkRevocationErased,
     BulkRevocationFinished,
     BulkRevocationStarted,
     Context,
@@ -155,6 +156,8 @@ def evolve(state: BulkRevocation | None, recorded: Recorded) -> BulkRevocation:
             return replace(state, revoked=revoked, skipped=skipped, version=version)
         case BulkRevocationFinished():
             return replace(state, finished_at=event.context.at, version=version)
+        case BulkRevocationErased():
+            return replace(state, contact_email="", version=version)
     raise TypeError(f"a bulk revocation has no branch for {type(event).__name__}")
 
 
@@ -198,3 +201,10 @@ def advance_bulk_revocation(state: BulkRevocation, command: AdvanceBulkRevocatio
         revoked, skipped = state.revoked + command.revoked, state.skipped + command.skipped
         events.append(BulkRevocationFinished(command.context, revoked, skipped))
     return events
+
+
+def erase_bulk_revocation(state: BulkRevocation, command: EraseBulkRevocation) -> list[Event]:
+    """The email goes; a run that is not finished goes on, as it holds the ids of what it is about."""
+    if not state.contact_email:
+        raise NothingChanged("the bulk revocation holds no email")
+    return [BulkRevocationErased(command.context)]

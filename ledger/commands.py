@@ -13,6 +13,8 @@ from uuid import UUID
 from ledger.events import Context, StoredSecret
 from ledger.permissions import Api, Group, catalogue_of
 from ledger.values import (
+    SEALED_LOG_ID,
+    SIGNING_KEY_ID,
     AccessLevel,
     AccountKind,
     CatalogueName,
@@ -20,6 +22,7 @@ from ledger.values import (
     Description,
     EmailAddress,
     Environment,
+    Identity,
     Kind,
     Label,
     Login,
@@ -65,6 +68,16 @@ class RenameOrganisation(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetRetention(Command):
+    """Set after how many days personal data of an organisation's ended credentials is erased: 0 for never, None for
+    what the installation says.
+    """
+
+    organisation_id: UUID
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetCatalogue(Command):
     """Set, whole, what an organisation's credentials can be granted.
 
@@ -94,7 +107,7 @@ class RetirePermissions(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolOperator(Command):
-    """Give a person or a gateway a token."""
+    """Give a person or a gateway a token, or make an operator of who signed in at an identity provider."""
 
     operator_id: UUID
     organisation_id: UUID | None
@@ -103,11 +116,15 @@ class EnrolOperator(Command):
     roles: frozenset[Role]
     production: bool
     secret: StoredSecret
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeOperatorRoles(Command):
-    """Set the operator's roles and its grant for production credentials."""
+    """Set the operator's roles and its grant for production credentials.
+
+    There may be no role for who signs in at an identity provider, which gives them again or does not.
+    """
 
     operator_id: UUID
     roles: frozenset[Role]
@@ -133,6 +150,13 @@ class EndTokenOverlap(Command):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveOperator(Command):
     """Refuse the operator's tokens from now on."""
+
+    operator_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseOperator(Command):
+    """Destroy the name and the email of a removed operator."""
 
     operator_id: UUID
 
@@ -345,6 +369,13 @@ class AdvanceBulkRevocation(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EraseBulkRevocation(Command):
+    """Destroy the email that the credentials of a run were chosen by."""
+
+    run_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterWebhookEndpoint(Command):
     """Send an organisation's events of these types, or of all where there are none, to a URL."""
 
@@ -396,10 +427,6 @@ class RemoveWebhookEndpoint(Command):
     endpoint_id: UUID
 
 
-SIGNING_KEY_ID = UUID("00000000-0000-7000-8000-000000000001")
-"""The signing key is one for a ledger, there from the start; this names it in its log."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotateSigningKey(Command):
     """Sign access tokens with a new key; those that the one before signed stay good for the overlap."""
@@ -410,3 +437,58 @@ class RotateSigningKey(Command):
     master_key_id: str
     public_jwk: Mapping[str, str]
     overlap: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSealedLog(Command):
+    """Begin to seal events, under a name for good, with a first key."""
+
+    sealed_log_id: UUID = field(init=False, default=SEALED_LOG_ID)
+    name: str
+    kid: str
+    master_key_id: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateSealingKey(Command):
+    """Sign checkpoints with a new key, and for the overlap with the one before it as well."""
+
+    sealed_log_id: UUID = field(init=False, default=SEALED_LOG_ID)
+    kid: str
+    master_key_id: str
+    public_key: str
+    overlap: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclareRestore(Command):
+    """Go on with a log that holds less than was signed; `lost` are the checkpoints it no longer leads to."""
+
+    sealed_log_id: UUID = field(init=False, default=SEALED_LOG_ID)
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestExport(Command):
+    """Take an organisation's events out as a bundle: of a period, of some aggregates, of some kinds, or all of them.
+
+    Without an organisation, those that concern none.
+    """
+
+    export_id: UUID
+    organisation_id: UUID | None
+    begin: datetime | None = None
+    end: datetime | None = None
+    aggregates: tuple[UUID, ...] = ()
+    topics: tuple[str, ...] = ()
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAccessReview(Command):
+    """Take out who had what in an organisation, as of a time."""
+
+    access_review_id: UUID
+    organisation_id: UUID
+    as_of: datetime

@@ -8,10 +8,11 @@
     │   ├── CredentialRevoked, CredentialErased, CredentialNotRevoked, CredentialExpired
     │   ├── CredentialAlreadySuspended, CredentialNotSuspended
     │   ├── TwoSecretsLive, NoOverlap, ScopesAlreadyFixed, NothingChanged
-    │   ├── OperatorRemoved, LastAdministrator
+    │   ├── OperatorRemoved, OperatorNotRemoved, OperatorErased, LastAdministrator, SignsInElsewhere
     │   ├── AccountClosed, ChannelKeyExists
     │   ├── ApplicationArchived
-    │   ├── WebhookEndpointAlreadyDisabled, WebhookEndpointNotDisabled, WebhookEndpointRemoved
+    │   ├── WebhookEndpointAlreadyDisabled, WebhookEndpointNotDisabled, WebhookEndpointDisabled
+    │   ├── WebhookEndpointRemoved
     │   ├── TooManyWebhookEndpoints
     │   ├── NameAlreadyClaimed
     │   │   └── LoginAlreadyClaimed
@@ -27,6 +28,9 @@
         ├── QueueFull                  the bounded queue of commands is full
         ├── StoreUnavailable           PostgreSQL cannot be reached or cannot write
         ├── ViewBehind                 a view has not reached the position that was asked for
+        ├── SealingBehind              events are not sealed in time, so no more are taken
+        ├── NotSealedYet               what happened is not in a signed checkpoint yet
+        ├── ExportOvertaken            what is exported changed while it was written
         ├── RebuildFailed              a process that rebuilt a part of a view is gone
         └── OutcomeUnknown             the connection broke at the commit and cannot be resolved
 
@@ -146,6 +150,24 @@ class OperatorRemoved(NotAllowedNow):
     code = "operator_removed"
 
 
+class SignsInElsewhere(NotAllowedNow):
+    """The operator signs in at an identity provider and has no token."""
+
+    code = "signs_in_elsewhere"
+
+
+class OperatorNotRemoved(NotAllowedNow):
+    """Only the personal data of somebody who has no access any more can be erased."""
+
+    code = "operator_not_removed"
+
+
+class OperatorErased(NotAllowedNow):
+    """The personal data of this operator was destroyed; it only has a history now."""
+
+    code = "operator_erased"
+
+
 class LastAdministrator(NotAllowedNow):
     """The installation would be left without an administrator."""
 
@@ -190,6 +212,12 @@ class WebhookEndpointNotDisabled(NotAllowedNow):
     """It is sent messages as it is."""
 
     code = "webhook_endpoint_not_disabled"
+
+
+class WebhookEndpointDisabled(NotAllowedNow):
+    """Nothing is sent to it until it is enabled, not even to try it."""
+
+    code = "webhook_endpoint_disabled"
 
 
 class WebhookEndpointRemoved(NotAllowedNow):
@@ -309,6 +337,25 @@ class ViewBehind(Unavailable):
     """A view has not reached the position that the caller asked for."""
 
     code = "view_behind"
+
+
+class SealingBehind(Unavailable):
+    """What was recorded has not been sealed for longer than is allowed: no more is taken until it is."""
+
+    code = "sealing_behind"
+    retry_after_seconds = 30
+
+
+class NotSealedYet(Unavailable):
+    """What a proof is asked of is not in a signed checkpoint yet; it takes a second or so."""
+
+    code = "not_sealed_yet"
+
+
+class ExportOvertaken(Unavailable):
+    """What is exported changed while it was written, by an erasure: what was written is half of one and of another."""
+
+    code = "export_overtaken"
 
 
 class RebuildFailed(Unavailable):

@@ -92,6 +92,18 @@ class OrganisationRenamed(Event):
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class OrganisationRetentionChanged(Event):
+    """After how many days personal data of credentials that ended is erased was changed for an organisation.
+
+    0 is never, and None what the installation says (KEYLEDGER_RETENTION_DAYS).
+    """
+
+    TOPIC: ClassVar[str] = "organisation.retention_changed"
+
+    days: int | None
+
+
 # --- catalogues ------------------------------------------------------------------------------------------------------
 
 
@@ -117,11 +129,12 @@ class CatalogueChanged(Event):
 class OperatorEnrolled(Event):
     """A person or a gateway was given a token to use the service with.
 
-    `organisation_id` is the one organisation it may see, or None for all; `production` allows live credentials.
+    `organisation_id` is the one organisation it may see, or None for all; `production` allows live credentials. Of who
+    signs in at an identity provider, `issuer` and `subject` are whom it means, and nobody was told the token.
     """
 
     TOPIC: ClassVar[str] = "operator.enrolled"
-    PERSONAL: ClassVar[tuple[str, ...]] = ("name", "email")
+    PERSONAL: ClassVar[tuple[str, ...]] = ("name", "email", "subject")
 
     name: str
     email: str
@@ -129,11 +142,16 @@ class OperatorEnrolled(Event):
     roles: tuple[Role, ...]
     production: bool
     secret: StoredSecret
+    issuer: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorRolesChanged(Event):
-    """The operator's roles or its grant for production credentials were changed; these are the new ones, whole."""
+    """The operator's roles or its grant for production credentials were changed; these are the new ones, whole.
+
+    None are left to whom an identity provider gives no role any more.
+    """
 
     TOPIC: ClassVar[str] = "operator.roles_changed"
 
@@ -165,6 +183,13 @@ class OperatorRemoved(Event):
     """The operator's tokens are refused from now on."""
 
     TOPIC: ClassVar[str] = "operator.removed"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorErased(Event):
+    """The name and the email of a removed operator were destroyed. What it did stays, under its id."""
+
+    TOPIC: ClassVar[str] = "operator.erased"
 
 
 # --- accounts --------------------------------------------------------------------------------------------------------
@@ -426,6 +451,13 @@ class BulkRevocationFinished(Event):
     skipped: int
 
 
+@dataclass(frozen=True, slots=True)
+class BulkRevocationErased(Event):
+    """The email that credentials were chosen by was destroyed, as one of them was erased. The rest of the run stays."""
+
+    TOPIC: ClassVar[str] = "bulk_revocation.erased"
+
+
 # --- webhook endpoints -----------------------------------------------------------------------------------------------
 
 
@@ -512,15 +544,95 @@ class SigningKeyRotated(Event):
     previous_expires_at: datetime
 
 
+# --- the provable log ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLogOpened(Event):
+    """From here on events are sealed: entered into trees whose heads are signed as checkpoints.
+
+    `name` is what the origins of all checkpoints begin with (C2SP tlog-checkpoint). `kid` names the first key in this
+    ledger, and `public_key` is its public half for the root tree: the base64 of 32 bytes (Ed25519, RFC 8032). Each tree
+    has a key of its own, derived from the master key that `master_key_id` names, and stored nowhere.
+    """
+
+    TOPIC: ClassVar[str] = "sealed_log.opened"
+
+    name: str
+    kid: str
+    master_key_id: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLogKeyRotated(Event):
+    """Checkpoints are signed with a new key, and until `previous_expires_at` with the one before it as well."""
+
+    TOPIC: ClassVar[str] = "sealed_log.key_rotated"
+
+    kid: str
+    master_key_id: str
+    public_key: str
+    previous_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLogRestoreDeclared(Event):
+    """The log holds less than was signed, as after the restore of an old backup, and an operator said so.
+
+    It goes on as `generation`, under origins of its own. `lost` are the newest checkpoints that it no longer
+    leads to, as far as they are known, each as the three lines of its body (C2SP tlog-checkpoint) joined by spaces.
+    """
+
+    TOPIC: ClassVar[str] = "sealed_log.restore_declared"
+
+    generation: int
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequested(Event):
+    """Events of the organisation, or those of none, were asked for as a bundle that proves itself, for a reason.
+
+    It holds those that happened from `begin`, inclusive, to `end`, exclusive, to `aggregates` and of `topics`, where
+    these are given; a topic is one kind of event (`credential.revoked`) or all of one kind of thing (`credential`).
+    `personal` says that personal fields were asked for in clear.
+    """
+
+    TOPIC: ClassVar[str] = "export.requested"
+
+    organisation_id: UUID | None
+    begin: datetime | None
+    end: datetime | None
+    aggregates: tuple[UUID, ...]
+    topics: tuple[str, ...]
+    personal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReviewRequested(Event):
+    """Who had what in the organisation was asked for, as of a time; the context has the reason.
+
+    A review names every credential with its owner's email and its login, for without these nobody could review it.
+    """
+
+    TOPIC: ClassVar[str] = "access_review.requested"
+
+    organisation_id: UUID
+    as_of: datetime
+
+
 EVENTS: tuple[type[Event], ...] = (
     OrganisationRegistered,
     OrganisationRenamed,
+    OrganisationRetentionChanged,
     CatalogueChanged,
     OperatorEnrolled,
     OperatorRolesChanged,
     OperatorTokenRotated,
     OperatorTokenOverlapEnded,
     OperatorRemoved,
+    OperatorErased,
     AccountOpened,
     AccountDescribed,
     AccountClosed,
@@ -541,6 +653,7 @@ EVENTS: tuple[type[Event], ...] = (
     BulkRevocationStarted,
     BulkRevocationAdvanced,
     BulkRevocationFinished,
+    BulkRevocationErased,
     WebhookEndpointRegistered,
     WebhookEndpointDescribed,
     WebhookEndpointSecretRotated,
@@ -548,6 +661,11 @@ EVENTS: tuple[type[Event], ...] = (
     WebhookEndpointEnabled,
     WebhookEndpointRemoved,
     SigningKeyRotated,
+    SealedLogOpened,
+    SealedLogKeyRotated,
+    SealedLogRestoreDeclared,
+    ExportRequested,
+    AccessReviewRequested,
 )
 
 

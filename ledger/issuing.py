@@ -27,6 +27,7 @@ from ledger.values import (
     Description,
     EmailAddress,
     Environment,
+    Identity,
     Kind,
     Label,
     Login,
@@ -167,8 +168,12 @@ def issue_operator(
     organisation_id: UUID | None = None,
     production: bool = False,
     operator_id: UUID | None = None,
+    identity: Identity | None = None,
 ) -> tuple[EnrolOperator, IssuedSecret]:
-    """A new operator and its token. `organisation_id` None is every organisation."""
+    """A new operator and its token, which is for nobody where it has an `identity` elsewhere.
+
+    `organisation_id` None is every organisation.
+    """
     token = digests.issue("operator", Mode.LIVE)
     command = EnrolOperator(
         context=context,
@@ -179,6 +184,7 @@ def issue_operator(
         roles=parse_roles(roles),
         production=production,
         secret=token.stored,
+        identity=identity,
     )
     return command, token
 

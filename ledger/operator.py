@@ -4,12 +4,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, EnrolOperator, RemoveOperator, RotateOperatorToken
-from ledger.errors import AlreadyExists, InvalidValue, NothingChanged
+from ledger.commands import (
+    ChangeOperatorRoles,
+    EndTokenOverlap,
+    EnrolOperator,
+    EraseOperator,
+    RemoveOperator,
+    RotateOperatorToken,
+)
+from ledger.errors import AlreadyExists, InvalidValue, NothingChanged, OperatorNotRemoved, SignsInElsewhere
+from ledger.errors import OperatorErased as OperatorIsErased
 from ledger.errors import OperatorRemoved as OperatorIsRemoved
 from ledger.events import (
     Event,
     OperatorEnrolled,
+    OperatorErased,
     OperatorRemoved,
     OperatorRolesChanged,
     OperatorTokenOverlapEnded,
@@ -22,7 +31,10 @@ from ledger.values import Role
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator as its events left it. `organisation_id` None means all of them."""
+    """An operator as its events left it. `organisation_id` None means all of them.
+
+    `issuer` and `subject` are of who signs in at an identity provider, empty for all others.
+    """
 
     id: UUID
     name: str
@@ -31,8 +43,11 @@ class Operator:
     roles: tuple[Role, ...]
     production: bool
     secrets: tuple[SecretVersion, ...]
+    issuer: str
+    subject: str
     enrolled_at: datetime
     removed_at: datetime | None
+    erased_at: datetime | None
     version: int
 
 
@@ -48,8 +63,11 @@ def evolve(state: Operator | None, recorded: Recorded) -> Operator:
             roles=event.roles,
             production=event.production,
             secrets=first_version(event.secret, "", event.context.at),
+            issuer=event.issuer,
+            subject=event.subject,
             enrolled_at=event.context.at,
             removed_at=None,
+            erased_at=None,
             version=version,
         )
     if state is None:
@@ -65,6 +83,8 @@ def evolve(state: Operator | None, recorded: Recorded) -> Operator:
             return replace(state, secrets=secrets, version=version)
         case OperatorRemoved():
             return replace(state, removed_at=event.context.at, version=version)
+        case OperatorErased():
+            return replace(state, name="", email="", subject="", erased_at=event.context.at, version=version)
     raise TypeError(f"an operator has no branch for {type(event).__name__}")
 
 
@@ -81,6 +101,8 @@ def enrol_operator(state: Operator | None, command: EnrolOperator) -> list[Event
             roles=_sorted(command.roles),
             production=command.production,
             secret=replace(command.secret, version=1),
+            issuer=command.identity.issuer if command.identity else "",
+            subject=command.identity.subject if command.identity else "",
         )
     ]
 
@@ -88,7 +110,7 @@ def enrol_operator(state: Operator | None, command: EnrolOperator) -> list[Event
 def change_operator_roles(state: Operator, command: ChangeOperatorRoles) -> list[Event]:
     """Other roles, or the grant for production credentials given or taken."""
     _refuse_removed(state)
-    roles = _sorted(command.roles)
+    roles = () if state.issuer and not command.roles else _sorted(command.roles)
     if roles == state.roles and command.production == state.production:
         raise NothingChanged("the operator has these roles already")
     return [OperatorRolesChanged(command.context, roles, command.production)]
@@ -97,6 +119,8 @@ def change_operator_roles(state: Operator, command: ChangeOperatorRoles) -> list
 def rotate_operator_token(state: Operator, command: RotateOperatorToken) -> list[Event]:
     """A new token; the old one stays good for the overlap."""
     _refuse_removed(state)
+    if state.issuer:
+        raise SignsInElsewhere("the operator signs in at an identity provider, which a token would outlast")
     at = command.context.at
     secret = replace(command.secret, version=state.secrets[-1].version + 1)
     return [OperatorTokenRotated(command.context, secret, overlap_end(state.secrets, at, command.overlap))]
@@ -113,6 +137,15 @@ def remove_operator(state: Operator, command: RemoveOperator) -> list[Event]:
     """No more access."""
     _refuse_removed(state)
     return [OperatorRemoved(command.context)]
+
+
+def erase_operator(state: Operator, command: EraseOperator) -> list[Event]:
+    """The name and the email go; only of somebody who has no access any more."""
+    if state.erased_at is not None:
+        raise OperatorIsErased("the operator's personal data was erased already")
+    if state.removed_at is None:
+        raise OperatorNotRemoved("remove the operator first: who still has access cannot be nameless")
+    return [OperatorErased(command.context)]
 
 
 def _refuse_removed(state: Operator) -> None:

@@ -86,10 +86,11 @@ class DigestKeys:
 
     def __init__(self, current: str, keys: Mapping[str, bytes]) -> None:
         self.current = current
-        self._keys = dict(keys)
+        # Prepared once: a digest copies what has taken its key in already, which is a third of the work.
+        self._keyed = {key_id: hmac.new(key, digestmod=hashlib.sha256) for key_id, key in keys.items()}
 
     def __repr__(self) -> str:
-        return f"DigestKeys(current={self.current!r}, {len(self._keys)} keys)"
+        return f"DigestKeys(current={self.current!r}, {len(self._keyed)} keys)"
 
     def issue(self, holder: Holder, mode: Mode) -> IssuedSecret:
         """A new random secret for a holder."""
@@ -109,10 +110,12 @@ class DigestKeys:
         """Every digest under which this secret could be kept, for one look-up. Bounded by the number of keys."""
         if not claims_our_format(presented):
             presented = hashlib.sha256(_bytes(presented)).hexdigest()
-        return [self._digest(key_id, presented) for key_id in self._keys]
+        return [self._digest(key_id, presented) for key_id in self._keyed]
 
     def _digest(self, key_id: str, text: str) -> str:
-        return hmac.digest(self._keys[key_id], _bytes(text), "sha256").hex()
+        digest = self._keyed[key_id].copy()
+        digest.update(_bytes(text))
+        return digest.hexdigest()
 
 
 def same_digest(stored: str, candidates: Sequence[str]) -> bool:
@@ -135,13 +138,49 @@ _NOBODYS_HASH = "$argon2id$v=19$m={},t={},p={}${}${}".format(
     b64encode(entropy.token_bytes(_ARGON2.salt_len)).decode().rstrip("="),
     b64encode(entropy.token_bytes(_ARGON2.hash_len)).decode().rstrip("="),
 )
-# At most so many hashes at once in a process: each takes 19 MiB and a core for some 20 ms.
-_ARGON2_SLOTS = BoundedSemaphore(4)
-# At most so many threads are at one or wait for a slot, three quarters of a worker's by default: whatever passwords are
-# presented, there are threads left for everything else. Who comes then is told to come back.
-_ARGON2_PLACES = BoundedSemaphore(6)
 # A queue for a slot longer than this is an attack or an outage.
 _ARGON2_WAIT_SECONDS = 2.0
+_ARGON2_AT_ONCE_MAX = 4  # of a process: 76 MiB
+
+
+class _Pool:
+    """Bounds the hashes of a process, each of which takes 19 MiB and a core for some 20 ms: four are made at once, and
+    no more than the process has cores. With more of them none is ready sooner, and everything else gets less.
+
+    Three quarters of the threads at most make one or wait for that. Who comes then is told to come back.
+    """
+
+    def __init__(self, threads: int, cores: int) -> None:
+        self.bound(threads, cores)
+
+    def bound(self, threads: int, cores: int) -> None:
+        self._slots = BoundedSemaphore(max(1, min(_ARGON2_AT_ONCE_MAX, cores)))
+        self._places = BoundedSemaphore(max(1, threads * 3 // 4))
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        places, slots = self._places, self._slots
+        if not places.acquire(blocking=False):
+            raise QueueFull("too many passwords are being checked")
+        try:
+            if not slots.acquire(timeout=_ARGON2_WAIT_SECONDS):
+                raise QueueFull("too many passwords are being checked")
+            try:
+                yield
+            finally:
+                slots.release()
+        finally:
+            places.release()
+
+
+_pool = _Pool(threads=8, cores=_ARGON2_AT_ONCE_MAX)
+
+
+def bound_password_checks(threads: int, cores: int) -> None:
+    """Let passwords take three quarters of this process's threads at most, and no more than its cores: whatever
+    passwords are presented, there is something left for everything else. Of one thread nothing can be left.
+    """
+    _pool.bound(threads, cores)
 
 
 def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
@@ -159,7 +198,7 @@ def choose_password(password: str, about: tuple[str, ...] = ()) -> IssuedSecret:
         raise InvalidValue("secret", "holds control or invisible characters", "forbidden_characters")
     if claims_our_format(password):
         raise InvalidValue("secret", "begins with kl_, which marks generated secrets")
-    with _argon2_slot():  # the estimate takes as long as the hash
+    with _pool.slot():  # the estimate takes as long as the hash
         # It reads the first 72 characters: its cost grows with the length, and what follows only adds strength.
         estimate = zxcvbn(_quick_to_estimate(_without(password[:72], about)), user_inputs=list(about))
         if estimate["score"] < 3:  # of 4: "safely unguessable, moderate protection from offline guessing"
@@ -198,7 +237,7 @@ def password_matches(password_hash: str | None, password: str) -> bool:
 
     Raises `QueueFull` where too many are being checked already.
     """
-    with _argon2_slot():
+    with _pool.slot():
         try:
             return _ARGON2.verify(_NOBODYS_HASH if password_hash is None else password_hash, _as_typed(password))
         except (VerificationError, InvalidHashError):
@@ -213,18 +252,3 @@ def _as_typed(password: str) -> bytes:
 def _bytes(presented: str) -> bytes:
     """UTF-8 of whatever was presented: JSON can carry half of a surrogate pair, which is wrong but must not fail."""
     return presented.encode(errors="surrogatepass")
-
-
-@contextmanager
-def _argon2_slot() -> Iterator[None]:
-    if not _ARGON2_PLACES.acquire(blocking=False):
-        raise QueueFull("too many passwords are being checked")
-    try:
-        if not _ARGON2_SLOTS.acquire(timeout=_ARGON2_WAIT_SECONDS):
-            raise QueueFull("too many passwords are being checked")
-        try:
-            yield
-        finally:
-            _ARGON2_SLOTS.release()
-    finally:
-        _ARGON2_PLACES.release()

@@ -10,13 +10,16 @@ from typing import Any
 from uuid import UUID
 
 from ledger import (
+    access_review,
     account,
     application,
     bulk_revocation,
     catalogue,
     credential,
+    export,
     operator,
     organisation,
+    sealed_log,
     signing_key,
     webhook_endpoint,
 )
@@ -29,6 +32,7 @@ from ledger.commands import (
     Command,
     ConnectApis,
     CreateCredential,
+    DeclareRestore,
     DescribeAccount,
     DescribeApplication,
     DescribeCredential,
@@ -38,24 +42,31 @@ from ledger.commands import (
     EndOverlap,
     EndTokenOverlap,
     EnrolOperator,
+    EraseBulkRevocation,
     EraseCredential,
+    EraseOperator,
     FixScopes,
     OpenAccount,
+    OpenSealedLog,
     RegisterApplication,
     RegisterOrganisation,
     RegisterWebhookEndpoint,
     RemoveOperator,
     RemoveWebhookEndpoint,
     RenameOrganisation,
+    RequestAccessReview,
+    RequestExport,
     ResumeCredential,
     RetirePermissions,
     RevokeCredential,
     RotateOperatorToken,
+    RotateSealingKey,
     RotateSecret,
     RotateSigningKey,
     RotateWebhookEndpointSecret,
     SetAllowlist,
     SetCatalogue,
+    SetRetention,
     StartBulkRevocation,
     SuspendCredential,
 )
@@ -68,7 +79,15 @@ from ledger.errors import (
     NotFound,
     StaleVersion,
 )
-from ledger.events import CredentialErased, Event, Recorded, WebhookEndpointRemoved
+from ledger.events import (
+    BulkRevocationErased,
+    CredentialErased,
+    Event,
+    OperatorErased,
+    Recorded,
+    WebhookEndpointRemoved,
+)
+from ledger.store.erasures import ErasureList, erasures_in
 from ledger.store.keys import DataKey, WrappedKey
 from ledger.store.log import EventLog, History
 from ledger.store.recorder import Append, Claim, IdempotencyEntry, InlineTable, Row
@@ -113,11 +132,17 @@ WEBHOOK_ENDPOINT = Aggregate(
 SIGNING_KEY = Aggregate(
     "signing_key", signing_key.evolve, "signing_key_id", lambda _state: None, False, always_there=True
 )
+EXPORT = Aggregate("export", export.evolve, "export_id", lambda state: state.organisation_id, False)
+ACCESS_REVIEW = Aggregate(
+    "access_review", access_review.evolve, "access_review_id", lambda state: state.organisation_id, False
+)
+SEALED_LOG = Aggregate("sealed_log", sealed_log.evolve, "sealed_log_id", lambda _state: None, False, always_there=True)
 
 # For every command: the aggregate it is about, the function that decides, and whether it begins a new aggregate.
 ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]], bool]] = {
     RegisterOrganisation: (ORGANISATION, organisation.register_organisation, True),
     RenameOrganisation: (ORGANISATION, organisation.rename_organisation, False),
+    SetRetention: (ORGANISATION, organisation.set_retention, False),
     SetCatalogue: (CATALOGUE, catalogue.set_catalogue, False),
     RetirePermissions: (CATALOGUE, catalogue.retire_permissions, False),
     EnrolOperator: (OPERATOR, operator.enrol_operator, True),
@@ -125,6 +150,7 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     RotateOperatorToken: (OPERATOR, operator.rotate_operator_token, False),
     EndTokenOverlap: (OPERATOR, operator.end_token_overlap, False),
     RemoveOperator: (OPERATOR, operator.remove_operator, False),
+    EraseOperator: (OPERATOR, operator.erase_operator, False),
     OpenAccount: (ACCOUNT, account.open_account, True),
     DescribeAccount: (ACCOUNT, account.describe_account, False),
     CloseAccount: (ACCOUNT, account.close_account, False),
@@ -144,6 +170,7 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     EraseCredential: (CREDENTIAL, credential.erase_credential, False),
     StartBulkRevocation: (BULK_REVOCATION, bulk_revocation.start_bulk_revocation, True),
     AdvanceBulkRevocation: (BULK_REVOCATION, bulk_revocation.advance_bulk_revocation, False),
+    EraseBulkRevocation: (BULK_REVOCATION, bulk_revocation.erase_bulk_revocation, False),
     RegisterWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.register_webhook_endpoint, True),
     DescribeWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.describe_webhook_endpoint, False),
     RotateWebhookEndpointSecret: (WEBHOOK_ENDPOINT, webhook_endpoint.rotate_webhook_endpoint_secret, False),
@@ -151,7 +178,29 @@ ROUTES: Mapping[type[Command], tuple[Aggregate, Callable[[Any, Any], list[Event]
     EnableWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.enable_webhook_endpoint, False),
     RemoveWebhookEndpoint: (WEBHOOK_ENDPOINT, webhook_endpoint.remove_webhook_endpoint, False),
     RotateSigningKey: (SIGNING_KEY, signing_key.rotate_signing_key, False),
+    OpenSealedLog: (SEALED_LOG, sealed_log.open_sealed_log, False),
+    RotateSealingKey: (SEALED_LOG, sealed_log.rotate_sealing_key, False),
+    DeclareRestore: (SEALED_LOG, sealed_log.declare_restore, False),
+    RequestExport: (EXPORT, export.request_export, True),
+    RequestAccessReview: (ACCESS_REVIEW, access_review.request_access_review, True),
 }
+
+# What only takes access away must not wait for anything, and the sealed log's own commands are what may cure it. Nor
+# must erasures: those that a restored backup lacks are made up for before anything is answered.
+ALWAYS_ADMITTED = (
+    RevokeCredential,
+    SuspendCredential,
+    RemoveOperator,
+    EraseCredential,
+    EraseBulkRevocation,
+    EraseOperator,
+    OpenSealedLog,
+    RotateSealingKey,
+    DeclareRestore,
+)
+
+# With these the key of an aggregate's personal fields is destroyed, and so are the answers that are kept for retries.
+DESTROYS_DATA_KEY = (CredentialErased, BulkRevocationErased, OperatorErased, WebhookEndpointRemoved)
 
 # Commands that begin something of an organisation's.
 _OF_A_TENANT = (
@@ -163,6 +212,8 @@ _OF_A_TENANT = (
     | CreateCredential
     | StartBulkRevocation
     | RegisterWebhookEndpoint
+    | RequestExport
+    | RequestAccessReview
 )
 
 RowsOf = Callable[[Any], Mapping[InlineTable, Sequence[Row]]]
@@ -186,8 +237,8 @@ class Receipt:
 class Idempotency:
     """What to remember of the request under its Idempotency-Key.
 
-    `answer` makes the bytes to give to a retry from the states that the commands leave, one an argument; they are
-    sealed before they are kept.
+    `fingerprint` tells the request from others, and is kept under a key. `answer` makes the bytes to give to a retry
+    from the states that the commands leave, one an argument; they are sealed before they are kept.
     """
 
     actor: str
@@ -215,11 +266,23 @@ class Decision:
 
 
 class Ledger:
-    """Handles commands for one process. `inline` names, for each type of state, the views written with its events."""
+    """Handles commands for one process. `inline` names, for each type of state, the views written with its events.
 
-    def __init__(self, log: EventLog, inline: Mapping[type, RowsOf]) -> None:
+    `admit` raises what forbids taking any command now, but for those of `ALWAYS_ADMITTED`. What is erased is entered
+    into `erasures`.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        inline: Mapping[type, RowsOf],
+        admit: Callable[[], None] | None = None,
+        erasures: ErasureList | None = None,
+    ) -> None:
         self.log = log
         self._inline = inline
+        self._admit = admit
+        self._erasures = erasures
         self._organisations: set[UUID] = set()
 
     def handle(self, command: Command, idempotency: Idempotency | None = None) -> Receipt:
@@ -236,6 +299,8 @@ class Ledger:
 
         Each is decided on, and checked against, what those before it leave.
         """
+        if self._admit is not None and not all(isinstance(command, ALWAYS_ADMITTED) for command in commands):
+            self._admit()
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 decisions = self._decide_all(commands)
@@ -372,6 +437,8 @@ class Ledger:
             placed = [r._replace(position=position) for r, position in zip(decision.recorded, positions, strict=True)]
             state = decision.state
             receipts.append(Receipt(state.id, state.version, positions[-1], state, placed))
+        if self._erasures is not None:
+            self._erasures.remember(erasures_in(one for receipt in receipts for one in receipt.recorded))
         return receipts
 
     def _append(self, decision: Decision) -> Append:
@@ -382,7 +449,7 @@ class Ledger:
             claims=_claims(decision),
             releases_claims=any(map(credential.releases_claims, events)),
             data_key=decision.new_data_key,
-            destroys_data_key=any(isinstance(event, CredentialErased | WebhookEndpointRemoved) for event in events),
+            destroys_data_key=any(isinstance(event, DESTROYS_DATA_KEY) for event in events),
             rows=self._inline[type(decision.state)](decision.state),
         )
 
@@ -391,7 +458,8 @@ class Ledger:
             return None
         associated = f"{idempotency.actor}\n{idempotency.key}".encode()
         sealed = self.log.keyring.seal_answer(idempotency.answer(*states), associated)
-        return IdempotencyEntry(idempotency.actor, idempotency.key, idempotency.fingerprint, sealed)
+        fingerprint = self.log.keyring.fingerprints(idempotency.fingerprint)[0]
+        return IdempotencyEntry(idempotency.actor, idempotency.key, fingerprint, sealed)
 
 
 def _claims(decision: Decision) -> list[Claim]:

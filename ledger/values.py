@@ -7,10 +7,13 @@ the field and the reason. Bounds are here, beside their reasons, and nowhere els
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import ClassVar, Self, TypeVar
+from uuid import UUID
 
 from ledger.errors import InvalidValue
 from ledger.secret_format import holds_secret
@@ -27,6 +30,7 @@ URL_CHARS_MAX = 2_000  # what servers and proxies on the way take
 OVERLAP_MAX = timedelta(days=90)  # a rotation that takes longer than a quarter is not a rotation
 EXPIRY_MAX = timedelta(days=3_660)  # ten years: beyond that a date is a typing error
 PASSWORD_CHARS_MIN = 15  # NIST SP 800-63B-4 section 3.1.1.2, where a password is the only thing that is asked for
+RETENTION_DAYS_MAX = 36_600  # a century; what is to be kept for longer is to be kept for ever
 PASSWORD_BYTES_MAX = 1_024  # bounds the work of hashing
 
 
@@ -109,6 +113,10 @@ class SigningAlgorithm(StrEnum):
 
     EDDSA = "EdDSA"
     ES256 = "ES256"
+
+
+SIGNING_KEY_ID = UUID("00000000-0000-7000-8000-000000000001")
+"""The signing key is one for a ledger, there from the start; this names it in its log."""
 
 
 class AccountKind(StrEnum):
@@ -206,6 +214,32 @@ class Name(_Text):
     FIELD = "name"
     CHARS_MIN = 1
     __slots__ = ()
+
+
+class Subject(str):
+    """Whom an identity provider means: 1 to 255 ASCII characters (OpenID Connect Core 1.0, section 2).
+
+    It is kept as it came, since two are the same only if every byte is.
+    """
+
+    __slots__ = ()
+
+    _SHAPE: ClassVar[re.Pattern[str]] = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+    def __new__(cls, value: str) -> Self:
+        if not cls._SHAPE.fullmatch(value):
+            raise InvalidValue("sub", "must be 1 to 255 printable ASCII characters", "forbidden_characters")
+        if holds_secret(value):
+            raise InvalidValue("sub", "holds a secret, which would stay in the history for good", "holds_secret")
+        return super().__new__(cls, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody as an identity provider knows them. `issuer` is its URL; a subject means nothing without it."""
+
+    issuer: str
+    subject: Subject
 
 
 class Label(_Text):
@@ -431,14 +465,25 @@ def unmapped_address(address: AnyAddress) -> AnyAddress:
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
+# As long as one can be (INET6_ADDRSTRLEN) with an interface's name (IFNAMSIZ). A zone by itself has no end, and what is
+# remembered below must not grow with it.
+ADDRESS_CHARS_MAX = 62
+
+
+@lru_cache(maxsize=10_000)  # the same clients come again and again; some three megabytes
 def parse_address(value: str, field: str = "client_ip") -> AnyAddress:
-    """One IP address, an IPv4-mapped one as its IPv4 one; `InvalidValue` otherwise."""
+    """One IP address, an IPv4-mapped one as its IPv4 one; `InvalidValue` otherwise.
+
+    A zone (RFC 4007 section 11) is left out: it says by which interface of some host the address was reached.
+    """
     try:
+        if len(value) > ADDRESS_CHARS_MAX:
+            raise ValueError
         address = ip_address(value.strip())
     except ValueError:
         raise InvalidValue(field, "is not an IP address", "invalid_address") from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise InvalidValue(field, "an address with a zone means something on one machine only", "invalid_address")
+        address = IPv6Address(int(address))
     return unmapped_address(address)
 
 
@@ -497,3 +542,7 @@ ANY_TEXT = TypeVar("ANY_TEXT", bound=str)
 def optional(build: Callable[[str], ANY_TEXT], value: str | None) -> ANY_TEXT | None:
     """`build(value)`, or None for an absent or blank value."""
     return build(value) if value and value.strip() else None
+
+
+SEALED_LOG_ID = UUID("00000000-0000-7000-8000-000000000002")
+"""The provable log is one for a ledger; this names it in its own log."""

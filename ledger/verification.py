@@ -35,11 +35,15 @@ class Code(StrEnum):
     INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
     API_NOT_CONNECTED = "API_NOT_CONNECTED"
     MALFORMED = "MALFORMED"
+    TOO_MANY_ATTEMPTS = "TOO_MANY_ATTEMPTS"  # in a batch, where one question of many is not looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A secret that may be the presented one, with all of its credential that decides whether it is good."""
+    """A secret that may be the presented one, with all of its credential that decides whether it is good.
+
+    A process keeps many thousands of these; tuples of texts cost its garbage collector nothing, which lists do.
+    """
 
     credential_id: UUID
     organisation_id: UUID
@@ -50,8 +54,8 @@ class Candidate:
     mode: str
     environment: str | None
     channel: str | None
-    scopes: Sequence[str]
-    allowlist: Sequence[str]
+    scopes: tuple[str, ...]
+    allowlist: tuple[str, ...]
     expires_at: datetime | None
     suspended_at: datetime | None
     revoked_at: datetime | None
@@ -62,7 +66,7 @@ class Candidate:
     secret_expires_at: datetime | None
     changed_at: datetime
     ended: bool = False  # what it hangs on: its account, that one's master, or its application
-    retired: Sequence[str] = ()  # scopes that the catalogue once offered and does not any more
+    retired: tuple[str, ...] = ()  # scopes that the catalogue once offered and does not any more
     connected: Mapping[str, Sequence[str]] | None = None  # its application's APIs with their scopes; None without one
 
     def granted(self) -> Sequence[str]:
@@ -82,7 +86,7 @@ class Candidate:
         return max(asked_at, self.changed_at)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: it is built for every verification, and freezing would take four times as long
 class Question:
     """What a gateway asks. `digests` are those under which `secret` could be kept (`DigestKeys.candidates`).
 
@@ -130,10 +134,10 @@ def decide(question: Question, candidates: Sequence[Candidate]) -> Verdict:
 
     Raises `QueueFull` where too many passwords are being checked already.
     """
-    if malformed(question.secret):
-        return Verdict(Code.MALFORMED)
     found = matching(question, candidates)
-    return Verdict(Code.NOT_FOUND) if found is None else judge(question, found)
+    if found is None:  # one that matches was issued or accepted here, so it is not malformed
+        return Verdict(Code.MALFORMED if malformed(question.secret) else Code.NOT_FOUND)
+    return judge(question, found)
 
 
 def judge(question: Question, found: Candidate) -> Verdict:
@@ -152,7 +156,7 @@ def matching(question: Question, candidates: Sequence[Candidate]) -> Candidate |
     for candidate in theirs:
         if candidate.algorithm != ARGON2ID and same_digest(candidate.digest, question.digests):
             return candidate
-    if login_of(question) is None:
+    if login_of(question) is None or malformed(question.secret):
         return None
     chosen: list[Candidate | None] = [
         c
@@ -194,7 +198,7 @@ def _code(question: Question, c: Candidate, granted: Sequence[str]) -> Code:
         return Code.WRONG_CHANNEL
     if c.allowlist and not _inside(question.client_ip, c.allowlist):
         return Code.IP_NOT_ALLOWED
-    if not set(question.scopes) <= set(granted):
+    if question.scopes and not set(question.scopes) <= set(granted):
         return Code.INSUFFICIENT_SCOPE
     if question.api is None:
         return Code.VALID

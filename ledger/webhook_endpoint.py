@@ -24,6 +24,7 @@ from ledger.errors import (
     WebhookEndpointAlreadyDisabled,
     WebhookEndpointNotDisabled,
 )
+from ledger.errors import WebhookEndpointDisabled as WebhookEndpointIsDisabled
 from ledger.errors import WebhookEndpointRemoved as WebhookEndpointIsRemoved
 from ledger.events import (
     Event,
@@ -174,6 +175,14 @@ def remove_webhook_endpoint(state: WebhookEndpoint, command: RemoveWebhookEndpoi
     """The end of the endpoint and of its signing secret."""
     _refuse_removed(state)
     return [WebhookEndpointRemoved(command.context)]
+
+
+def refuse_to_test(*, removed_at: datetime | None, disabled_at: datetime | None) -> None:
+    """Raises `WebhookEndpointRemoved` or `WebhookEndpointDisabled` where nothing would be sent."""
+    if removed_at is not None:
+        raise WebhookEndpointIsRemoved("the webhook endpoint was removed: register another")
+    if disabled_at is not None:
+        raise WebhookEndpointIsDisabled("the webhook endpoint is disabled: enable it first")
 
 
 def _rotated(secrets: tuple[SigningSecret, ...], event: WebhookEndpointSecretRotated) -> tuple[SigningSecret, ...]:

@@ -10,7 +10,7 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -40,6 +40,11 @@ SECRET_BYTES = 32  # the specification asks for 24 to 64; as many as HMAC-SHA256
 SECRET_PREFIX = "whsec_"  # noqa: S105 - where one begins
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 address that is meant
+# All of IPv6 that is given out for public use. What stands for IPv4 in other ways lies outside of it: local NAT64
+# (64:ff9b:1::/48), compatible (::/96) and translated (::ffff:0:0:0/96) addresses, as do site-local ones (fec0::/10).
+_IPV6_UNICAST = IPv6Network("2000::/3")
+# What older versions of Python take for public: relays to 6to4 (RFC 7526), and documentation (RFC 9637).
+_NOT_PUBLIC_EITHER = (IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))
 
 
 # --- signing ---------------------------------------------------------------------------------------------------------
@@ -75,7 +80,14 @@ def may_send_to(address: AnyAddress, *, encrypted: bool, private: Sequence[AnyNe
     meant = _meant(address)
     if any(meant in network for network in private):
         return True
-    return encrypted and meant.is_global and not meant.is_multicast
+    if isinstance(meant, IPv6Address) and meant not in _IPV6_UNICAST:
+        return False
+    return (
+        encrypted
+        and meant.is_global
+        and not meant.is_multicast
+        and not any(meant in network for network in _NOT_PUBLIC_EITHER)
+    )
 
 
 def _meant(address: AnyAddress) -> AnyAddress:

@@ -21,8 +21,10 @@ from projections.view import (
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     EventView,
@@ -107,6 +109,8 @@ VIEW = EventView(
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
     ignores=(),
 )
@@ -120,7 +124,8 @@ class ActivityFilters:
     """Which events to list: those for which everything that is given holds.
 
     `aggregate_id` is what was acted on, `actor` who acted as events name them (`operator:<id>`), `topic` the kind of
-    event, `address` where it came from; `since` is inclusive, `until` is not.
+    event, `address` where it came from; `since` is inclusive, `until` is not. `installation` says whether only what
+    concerns no organisation is meant, or only what concerns one.
     """
 
     aggregate_id: UUID | None = None
@@ -129,6 +134,7 @@ class ActivityFilters:
     address: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    installation: bool | None = None
 
 
 EVERYTHING = ActivityFilters()
@@ -141,6 +147,7 @@ _CONDITIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "address": ("address = %(address)s AND address <> ''", str),
     "since": ("at >= %(since)s", lambda value: value),
     "until": ("at < %(until)s", lambda value: value),
+    "installation": ("(organisation_id IS NULL) = %(installation)s", bool),
 }
 
 
@@ -156,6 +163,18 @@ def list_activity(
 
     Raises `InvalidValue` for an unknown topic, a limit out of bounds and a cursor that is none or of another list.
     """
+    query, parameters = activity_query(organisation_id, filters, cursor=cursor, limit=limit)
+    rows = rows_of_page(store, query, parameters)
+    if len(rows) <= limit:
+        return Page(rows, None)
+    rows.pop()
+    return Page(rows, encode_cursor((rows[-1]["at"], rows[-1]["position"]), (organisation_id, filters)))
+
+
+def activity_query(
+    organisation_id: UUID | None, filters: ActivityFilters, *, cursor: str | None, limit: int
+) -> tuple[str, dict[str, Any]]:
+    """The statement of a page, which asks for one row more than its limit, and its parameters."""
     if filters.topic is not None and filters.topic not in TOPICS:
         raise InvalidValue("topic", "is not a kind of event", "invalid_choice")
     parameters: dict[str, Any] = {"limit": checked_limit(limit) + 1}
@@ -173,13 +192,8 @@ def list_activity(
             cursor, tuple[datetime, int], (organisation_id, filters)
         )
         conditions.append("(at, position) < (%(at)s, %(position)s)")
-    rows = rows_of_page(
-        store,
+    query = (
         f"SELECT {', '.join(ACTIVITY.columns)} FROM activity WHERE {' AND '.join(conditions)} "  # noqa: S608
-        "ORDER BY at DESC, position DESC LIMIT %(limit)s",
-        parameters,
+        "ORDER BY at DESC, position DESC LIMIT %(limit)s"
     )
-    if len(rows) <= limit:
-        return Page(rows, None)
-    rows.pop()
-    return Page(rows, encode_cursor((rows[-1]["at"], rows[-1]["position"]), (organisation_id, filters)))
+    return query, parameters

@@ -20,8 +20,10 @@ from projections.view import (
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
@@ -88,6 +90,8 @@ VIEW: StateView[Application] = StateView(
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
 )
 

@@ -1,6 +1,6 @@
 """Bulk revocations, as they are listed and gone on with. Inline: a run that was just confirmed can be asked about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,10 @@ from projections.view import (
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
@@ -87,6 +89,8 @@ VIEW: StateView[BulkRevocation] = StateView(
         *OF_CREDENTIALS,
         *OF_WEBHOOK_ENDPOINTS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
 )
 
@@ -115,6 +119,16 @@ def list_bulk_revocations(
     )
     shown = rows[:limit]
     return Page(shown, encode_cursor(shown[-1]["run_id"], of) if len(rows) > limit else None)
+
+
+def list_naming(store: LedgerDatastore, organisation_id: UUID, emails: Iterable[str]) -> list[UUID]:
+    """An organisation's runs whose credentials were chosen by one of these emails, in any letter case, oldest first."""
+    rows = store.rows(
+        "SELECT run_id FROM bulk_revocation_status WHERE organisation_id = %s AND contact_email <> '' "
+        "AND lower(contact_email) = ANY(%s) ORDER BY run_id",
+        (organisation_id, [email.lower() for email in emails]),
+    )
+    return [row["run_id"] for row in rows]
 
 
 def list_unfinished(store: LedgerDatastore, limit: int) -> list[UUID]:

@@ -4,8 +4,6 @@ A row carries all that a list's answer shows, so a page is one query. Which inde
 docs/projections.md and is held by tests/projections/test_credential_list_plans.py.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from ledger.credential import Credential, evolve
-from ledger.errors import InvalidValue
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.recorder import InlineTable, Row
 from ledger.values import Channel, Environment, Kind, Mode, Status
@@ -26,12 +23,16 @@ from projections.view import (
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
+    Beside,
     StateView,
 )
+from projections.words import SEARCH_WALK_ROWS, as_query, asked_words, distinct_words
 
 LIST = InlineTable(
     "credential_list",
@@ -61,6 +62,12 @@ VIEW: StateView[Credential] = StateView(
     evolve=evolve,
     tables=(LIST,),
     rows_of=rows_of,
+    beside=Beside(
+        "seen_at",
+        "UPDATE {table} c SET seen_at = u.at FROM "
+        "(SELECT credential_id, max(last_used_at) AS at FROM secret_usage GROUP BY credential_id) u "
+        "WHERE u.credential_id = c.credential_id",
+    ),
     handles=OF_CREDENTIALS,
     ignores=(
         *OF_ORGANISATIONS,
@@ -71,38 +78,24 @@ VIEW: StateView[Credential] = StateView(
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
 )
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
-WORD_CHARS_MAX = 64  # a lexeme of PostgreSQL holds 2 kB; a longer word is cut into several, here and in a query
-WORDS_MAX = 500  # bounds the row: a description of 2,000 characters has fewer, but for one of single letters
-QUERY_CHARS_MAX = 200
-QUERY_WORDS_MAX = 16  # each is a look-up in the index
 
-_WORD = re.compile(rf"[^\W_]{{1,{WORD_CHARS_MAX}}}")
-
-
-def words(text: str) -> list[str]:
-    """The words that a text is found by: runs of letters and digits, without case and accents, in their order.
-
-    What is stored and what is asked for are both split here and not by a PostgreSQL text search configuration, whose
-    parser keeps an email address or a number with an exponent as one word. Letters and digits need no quoting in a
-    tsvector or tsquery.
-    """
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return _WORD.findall(text.casefold())
+def found_by(c: Credential) -> list[str]:
+    """The words that a credential is found by."""
+    texts = [c.name, c.public_id, c.contact_email, c.description, *c.labels, *c.labels.values()]
+    return distinct_words("\n".join(texts))
 
 
 def _search_vector(c: Credential) -> str:
-    texts = [c.name, c.public_id, c.contact_email, c.description, *c.labels, *c.labels.values()]
-    found = dict.fromkeys(words("\n".join(texts)))
     tenant = _tenant(c.organisation_id)
-    return " ".join([tenant + word for word in list(found)[:WORDS_MAX]])
+    return " ".join([tenant + word for word in found_by(c)])
 
 
 def _tenant(organisation_id: UUID) -> str:
@@ -113,17 +106,9 @@ def _tenant(organisation_id: UUID) -> str:
     return organisation_id.hex[-6:]
 
 
-def _search_query(organisation_id: UUID, q: str) -> str:
-    """Every word must be there; the last may be the beginning of one, as people search while they type."""
-    if len(q) > QUERY_CHARS_MAX:
-        raise InvalidValue("q", f"is longer than {QUERY_CHARS_MAX} characters")
-    asked = words(q)
-    if not asked:
-        raise InvalidValue("q", "holds no letter and no digit to search for")
-    if len(asked) > QUERY_WORDS_MAX:
-        raise InvalidValue("q", f"holds more than {QUERY_WORDS_MAX} words")
-    tenant = _tenant(organisation_id)
-    return " & ".join([tenant + word for word in asked]) + ":*"
+def search_query(organisation_id: UUID, q: str) -> str:
+    """What finds the words of a search in one tenant's list, as a tsquery."""
+    return as_query(asked_words(q), _tenant(organisation_id))
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------
@@ -161,24 +146,27 @@ EVERYTHING = CredentialFilters()
 LIVE = "c.over_at > c.changed_at AND c.over_at > %(now)s"
 # Nobody rotates what is suspended; once it is resumed it is due.
 DUE = f"{LIVE} AND c.suspended_at IS NULL AND c.secret_set_at < %(set_before)s"
-_STATUS = {
+STATUSES = {
     Status.ACTIVE: f"{LIVE} AND c.suspended_at IS NULL AND (c.overlap_ends_at IS NULL OR c.overlap_ends_at <= %(now)s)",
     Status.ROTATING: f"{LIVE} AND c.suspended_at IS NULL AND c.overlap_ends_at > %(now)s",
     Status.SUSPENDED: f"{LIVE} AND c.suspended_at IS NOT NULL",
     Status.EXPIRED: "c.expires_at <= %(now)s AND (c.revoked_at IS NULL OR c.revoked_at > %(now)s)",
     Status.REVOKED: "c.revoked_at <= %(now)s",
 }
+# When it was made or in use, up to a day before its last use. An index leaves out what is in use, but for the few of
+# that day, which their last uses do. A use that this has not heard of only costs a look at those.
+_SEEN = "greatest(c.created_at, c.seen_at)"
 _SELECT = (
     f"SELECT {', '.join(f'c.{column}' for column in STATUS.columns)}, "  # noqa: S608
     "(SELECT jsonb_object_agg(u.version, u.last_used_at) FROM secret_usage u "
-    "WHERE u.credential_id = c.credential_id) AS last_used, c.{time} AS ordered_by "
+    "WHERE u.credential_id = c.credential_id) AS last_used, {time} AS ordered_by "
     "FROM {source} c WHERE {where} {order} LIMIT %(limit)s"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """By a time and then by id, both one way, as an index has them."""
+    """By a time, an expression over a row `c`, and then by id, both one way, as an index has them."""
 
     time: str
     descending: bool
@@ -186,28 +174,31 @@ class _Order:
     @property
     def clause(self) -> str:
         way = "DESC" if self.descending else "ASC"
-        return f"ORDER BY c.{self.time} {way}, c.credential_id {way}"
+        return f"ORDER BY {self.time} {way}, c.credential_id {way}"
 
     @property
     def after(self) -> str:
         """The condition for what comes after a cursor."""
         sign = "<" if self.descending else ">"
-        return f"(c.{self.time}, c.credential_id) {sign} (%(after_time)s, %(after_id)s)"
+        return f"({self.time}, c.credential_id) {sign} (%(after_time)s, %(after_id)s)"
 
 
 def _order_of(filters: CredentialFilters) -> _Order:
     """A list of what a time decides about comes by that time, so that a page is a part of its index: first what is due
-    the longest, what ends the soonest (itself or its overlap), what ended last. Any other comes newest first.
+    the longest, what ends the soonest (itself or its overlap), what lies idle the longest, what ended last. Any other
+    comes newest first.
     """
     if filters.overdue or filters.due_before is not None:
-        return _Order("secret_set_at", descending=False)
+        return _Order("c.secret_set_at", descending=False)
     if filters.expiring_before is not None:
-        return _Order("over_at", descending=False)
+        return _Order("c.over_at", descending=False)
+    if filters.unused_since is not None:
+        return _Order(_SEEN, descending=False)
     if filters.status is Status.ROTATING:
-        return _Order("overlap_ends_at", descending=False)
+        return _Order("c.overlap_ends_at", descending=False)
     if filters.status is Status.EXPIRED:
-        return _Order("expires_at", descending=True)
-    return _Order("created_at", descending=True)
+        return _Order("c.expires_at", descending=True)
+    return _Order("c.created_at", descending=True)
 
 
 def list_credentials(
@@ -237,6 +228,25 @@ def list_credentials(
             key = (times[-2], rows[-1]["credential_id"])
             return Page(rows, encode_cursor(key, (organisation_id, filters)))
     return Page(rows, None)
+
+
+def count_credentials(
+    store: LedgerDatastore,
+    organisation_id: UUID,
+    filters: CredentialFilters,
+    *,
+    now: datetime,
+    rotation_days: int,
+    most: int,
+) -> int:
+    """How many of an organisation's credentials these filters find (but for `q`), counted to `most` and no further, so
+    that a number on a page costs no more than a page of the list does.
+    """
+    conditions, parameters = conditions_of(filters, now=now, rotation_days=rotation_days)
+    where = " AND ".join(["c.organisation_id = %(organisation)s", *conditions])
+    query = f"SELECT count(*) AS found FROM (SELECT FROM credential_list c WHERE {where} LIMIT %(most)s) counted"  # noqa: S608
+    found: int = rows_of_page(store, query, parameters | {"organisation": organisation_id, "most": most})[0]["found"]
+    return found
 
 
 def list_queries(
@@ -269,7 +279,7 @@ def list_queries(
     select = partial(_SELECT.format, time=order.time, order=order.clause)
     if filters.q is None:
         return [select(source="credential_list", where=where)], parameters
-    parameters["q"] = _search_query(organisation_id, filters.q)
+    parameters["q"] = search_query(organisation_id, filters.q)
     next_rows = f"(SELECT * FROM credential_list c WHERE {' AND '.join(after)} {order.clause} LIMIT %(search_walk)s)"  # noqa: S608
     return [
         select(source=next_rows, where=f"{where} AND c.search @@ %(q)s::tsquery"),
@@ -289,15 +299,19 @@ def conditions_of(filters: CredentialFilters, *, now: datetime, rotation_days: i
     return conditions, parameters
 
 
+def holds_erased(store: LedgerDatastore) -> bool:
+    """Whether the list still holds personal data that was erased, as it is not up to the log."""
+    row = store.row(
+        "SELECT EXISTS (SELECT FROM credential_status s JOIN credential_list c USING (credential_id) "
+        "WHERE s.erased_at IS NOT NULL AND c.erased_at IS NULL) AS holds"
+    )
+    return bool(row and row["holds"])
+
+
 def set_before(due_before: datetime, rotation_days: int) -> datetime:
     """Before when a secret was set whose rotation is due before that time."""
     period = timedelta(days=rotation_days)
     return max(due_before, datetime.min.replace(tzinfo=UTC) + period) - period
-
-
-# A word that one row in twenty has fills a page of fifty from these; one that is rarer is found through the index in at
-# most as many rows. They cost about a millisecond.
-SEARCH_WALK_ROWS = 1_000
 
 
 def _conditions(filters: CredentialFilters, parameters: dict[str, Any]) -> Iterator[str]:
@@ -314,7 +328,7 @@ def _conditions(filters: CredentialFilters, parameters: dict[str, Any]) -> Itera
             parameters[column] = value if isinstance(value, UUID) else str(value)
             yield f"c.{column} = %({column})s"
     if filters.status is not None:
-        yield _STATUS[filters.status]
+        yield STATUSES[filters.status]
     if filters.contact_email is not None:
         parameters["contact_email"] = filters.contact_email
         yield "lower(c.contact_email) = lower(%(contact_email)s) AND c.contact_email <> ''"
@@ -327,6 +341,7 @@ def _conditions(filters: CredentialFilters, parameters: dict[str, Any]) -> Itera
     if filters.unused_since is not None:
         parameters["unused_since"] = filters.unused_since
         yield (
-            f"{LIVE} AND c.created_at < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
-            "WHERE s.credential_id = c.credential_id AND s.last_used_at >= %(unused_since)s)"
+            f"{LIVE} AND {_SEEN} < %(unused_since)s AND NOT EXISTS (SELECT FROM secret_usage s "
+            # OFFSET 0 keeps the planner from reading all uses there are, to join them.
+            "WHERE s.credential_id = c.credential_id AND s.last_used_at >= %(unused_since)s OFFSET 0)"
         )

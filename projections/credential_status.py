@@ -4,12 +4,14 @@ The rows are a function of the folded credential and are written in its events' 
 revocation is acknowledged no look-up here can still find it good.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.pq.abc import PGresult
 
 from ledger.credential import Credential, evolve
 from ledger.secret_versions import LIVE_MAX
@@ -25,8 +27,10 @@ from projections.view import (
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
@@ -151,6 +155,8 @@ VIEW: StateView[Credential] = StateView(
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
 )
 
@@ -244,13 +250,6 @@ def _statement(caller_digests: int, secret_digests: int, by_login: bool) -> Stat
     return Statement(name.encode(), text.encode(), (TEXT_OID,) * len(parameters))
 
 
-class FoundForVerification(NamedTuple):
-    """What one look-up found: the caller, and candidates as they came (`candidates_of` reads them)."""
-
-    caller: Caller | None
-    rows: Sequence[bytes]
-
-
 def find_for_verification(
     store: LedgerDatastore,
     caller_digests: Sequence[str],
@@ -262,25 +261,11 @@ def find_for_verification(
     Look-ups are by digest, for which the presenter cannot choose a prefix; a chosen password is looked up by its
     login on its channel.
     """
-    found = look_up_for_verification(store, caller_digests, secret_digests, login)
-    return found.caller, candidates_of(found.rows)
-
-
-def look_up_for_verification(
-    store: LedgerDatastore,
-    caller_digests: Sequence[str],
-    secret_digests: Sequence[str],
-    login: tuple[Channel, str] | None,
-) -> FoundForVerification:
-    """The same, for whoever keeps what was found."""
     statement = _statement(len(caller_digests), len(secret_digests), login is not None)
     params = [text.encode() for text in (*caller_digests, *secret_digests, *(login or ()))]
     result = store.look_up(statement, params)
     caller = result.get_value(0, 0)
-    rows = (result.get_value(row, 1) for row in range(result.ntuples))
-    return FoundForVerification(
-        None if caller is None else read_caller(caller), [row for row in rows if row is not None]
-    )
+    return None if caller is None else read_caller(caller), _candidates(result, column=1)
 
 
 def find_client(store: LedgerDatastore, public_id: str, jti: str = "", kid: str = "") -> list[Candidate]:
@@ -290,9 +275,28 @@ def find_client(store: LedgerDatastore, public_id: str, jti: str = "", kid: str 
     key `kid` is good any more.
     """
     result = store.look_up(_CLIENT, [public_id.encode(), jti.encode(), kid.encode()])
-    return candidates_of(row for row in (result.get_value(n, 0) for n in range(result.ntuples)) if row is not None)
+    return _candidates(result, column=0)
 
 
-def candidates_of(rows: Iterable[bytes]) -> list[Candidate]:
-    """The secrets that a look-up found."""
-    return [_candidate(row) for row in rows]
+def list_not_erased(store: LedgerDatastore, credential_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of some ids that are credentials whose personal data is still there."""
+    rows = store.rows(
+        "SELECT credential_id FROM credential_status WHERE credential_id = ANY(%s) AND erased_at IS NULL",
+        (list(credential_ids),),
+    )
+    return [row["credential_id"] for row in rows]
+
+
+def list_erased(store: LedgerDatastore, since: datetime, after: UUID, limit: int) -> list[tuple[datetime, UUID]]:
+    """When each credential was erased: those after a time and, at that time, after an id, in this order."""
+    rows = store.rows(
+        "SELECT erased_at, credential_id FROM credential_status WHERE (erased_at, credential_id) > (%s, %s) "
+        "AND erased_at IS NOT NULL ORDER BY erased_at, credential_id LIMIT %s",
+        (since, after, limit),
+    )
+    return [(row["erased_at"], row["credential_id"]) for row in rows]
+
+
+def _candidates(result: PGresult, column: int) -> list[Candidate]:
+    rows = (result.get_value(row, column) for row in range(result.ntuples))
+    return [_candidate(row) for row in rows if row is not None]

@@ -4,16 +4,18 @@ Personal values are in clear while their key exists, and empty once it was destr
 shown.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from ledger.credential import Credential, evolve
-from ledger.events import EVENTS, CredentialCreated, Event, Recorded, StoredSecret
-from ledger.store.log import EventLog
-from projections.view import fold
+from ledger import access_review, export, sealed_log
+from ledger.events import EVENTS, CredentialErased, Event, Recorded, StoredSecret
+from ledger.store.log import EventLog, History
+from projections import PROJECTIONS
+from projections.pages import LIMIT_DEFAULT, checked_limit, decode_cursor, encode_cursor
+from projections.view import StateView, fold
 
 # Nobody verifies with a hash that is shown, but whoever sees it may try to break it at leisure; whoever sees a signing
 # secret can sign.
@@ -44,60 +46,136 @@ class Entry:
     erased: bool
 
 
-def history_of(
+VERSION_MAX = 2**31 - 1  # no thing ever has as many versions; a larger number is a mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A version, or a time that is still in it; the present where neither is given."""
+
+    version: int | None = None
+    time: datetime | None = None
+
+
+PRESENT = Moment()
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """All that happened to one thing, from which it is read as it was at any moment.
+
+    The history is whole, as erasure at its end shows at its beginning: `erased` tells that personal values are gone.
+    """
+
+    recorded: Sequence[Recorded]
+    erased: bool
+
+    @property
+    def kind(self) -> str:
+        """What it is: the first part of its topics (`credential`)."""
+        return self.recorded[0].event.TOPIC.partition(".")[0]
+
+    def up_to(self, moment: Moment = PRESENT) -> Sequence[Recorded]:
+        """The beginning of the history; all of it where there is no such version yet.
+
+        It ends before the first event that is later than the time: clocks of several machines may differ, the order of
+        versions does not.
+        """
+        end = len(self.recorded) if moment.version is None else max(0, min(moment.version, len(self.recorded)))
+        if moment.time is not None:
+            later = (index for index, one in enumerate(self.recorded[:end]) if one.event.context.at > moment.time)
+            end = next(later, end)
+        return self.recorded[:end]
+
+    def state(self, moment: Moment = PRESENT) -> Any:
+        """What it was, or is; None where it was not there yet, or did not come to that version."""
+        recorded = self.up_to(moment)
+        if not recorded or moment.version not in (None, recorded[-1].aggregate_version):
+            return None
+        return fold(EVOLVE[self.kind], recorded)
+
+    def steps(self, moment: Moment = PRESENT) -> Iterator[tuple[Recorded, Any]]:
+        """Each event up to that moment, and the state that it left."""
+        state: Any = None
+        for recorded in self.up_to(moment):
+            state = EVOLVE[self.kind](state, recorded)
+            yield recorded, state
+
+    def reads(self, moment: Moment = PRESENT) -> Any:
+        """The same as it reads today. Erasure alone reaches back: the `erased_at` of a credential says why what is
+        personal is empty, also at a moment before that.
+        """
+        state = self.state(moment)
+        last = self.recorded[-1].event  # nothing can happen to an erased credential
+        if state is None or not isinstance(last, CredentialErased):
+            return state
+        return replace(state, erased_at=last.context.at)
+
+    def entries(self, moment: Moment = PRESENT) -> list[Entry]:
+        """What had happened, as it is told."""
+        return [_entry(one, self.erased) for one in self.up_to(moment)]
+
+
+EVOLVE: Mapping[str, Callable[[Any, Recorded], Any]] = {
+    # which no view shows
+    "access_review": access_review.evolve,
+    "export": export.evolve,
+    "sealed_log": sealed_log.evolve,
+    **{view.aggregate: view.evolve for view in PROJECTIONS if isinstance(view, StateView)},
+}
+"""How each kind of thing is folded."""
+
+
+def life_of(log: EventLog, organisation_id: UUID | None, aggregate_id: UUID, kind: str | None = None) -> Life | None:
+    """All that happened to a thing; None where there is no such one, of this organisation and kind (None: any)."""
+    return _life_of(log.history(aggregate_id), organisation_id, kind)
+
+
+def _life_of(history: History, organisation_id: UUID | None, kind: str | None) -> Life | None:
+    if not history.recorded or organisation_id not in (None, history.recorded[0].organisation_id):
+        return None
+    life = Life(history.recorded, history.data_key is None)
+    return life if kind in (None, life.kind) else None
+
+
+class HistoryPage(NamedTuple):
+    """Some steps of a history, oldest first, and the cursor of the next page; None on the last.
+
+    `first` is the step that it began with, which says for good what it is about.
+    """
+
+    first: Recorded
+    entries: list[Entry]
+    cursor: str | None
+
+
+def list_history(
     log: EventLog,
     organisation_id: UUID | None,
     aggregate_id: UUID,
+    kind: str,
     *,
     up_to_version: int | None = None,
-    up_to_time: datetime | None = None,
-) -> list[Entry] | None:
-    """All that happened to a credential, an operator or an organisation, up to a version or a time (inclusive).
+    cursor: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+) -> HistoryPage | None:
+    """A page of what happened to a thing, however long its history is; None as `life_of` has it.
 
-    None where there is no such thing, or it is not this organisation's (None: any); empty where it was not there yet.
+    Raises `InvalidValue` for a limit out of bounds and a cursor that is none or of another list.
     """
-    found = _recorded(log, organisation_id, aggregate_id)
-    if found is None:
+    of = (aggregate_id, up_to_version)
+    after = decode_cursor(cursor, tuple[int], of)[0] if cursor is not None else 0
+    begun = log.history(aggregate_id, up_to_version=1)
+    life = _life_of(begun, organisation_id, kind)
+    if life is None:
         return None
-    recorded, erased = found
-    return [_entry(one, erased) for one in _up_to(recorded, up_to_version, up_to_time)]
-
-
-def credential_as_of(
-    log: EventLog,
-    organisation_id: UUID | None,
-    credential_id: UUID,
-    *,
-    version: int | None = None,
-    time: datetime | None = None,
-) -> Credential | None:
-    """A credential as it was at a version or a time, or as it is; None where this organisation had none such then."""
-    found = _recorded(log, organisation_id, credential_id)
-    if found is None or not isinstance(found[0][0].event, CredentialCreated):
-        return None
-    recorded = _up_to(found[0], version, time)
-    return fold(evolve, recorded) if recorded else None
-
-
-def _recorded(
-    log: EventLog, organisation_id: UUID | None, aggregate_id: UUID
-) -> tuple[Sequence[Recorded], bool] | None:
-    """The history, whole, as erasure at the end shows at the beginning; and whether its personal values are gone."""
-    history = log.history(aggregate_id)
-    if not history.recorded or organisation_id not in (None, history.recorded[0].organisation_id):
-        return None
-    return history.recorded, history.data_key is None
-
-
-def _up_to(recorded: Sequence[Recorded], version: int | None, time: datetime | None) -> Sequence[Recorded]:
-    """The beginning of a history.
-
-    It ends before the first event that is later: clocks of several machines may differ, the order of versions does not.
-    """
-    end = len(recorded) if version is None else max(0, min(version, len(recorded)))
-    if time is not None:
-        end = next((index for index, one in enumerate(recorded[:end]) if one.event.context.at > time), end)
-    return recorded[:end]
+    part = log.history(
+        aggregate_id, after_version=after, up_to_version=up_to_version, limit=checked_limit(limit) + 1
+    ).recorded
+    entries = [_entry(one, life.erased) for one in part[:limit]]
+    return HistoryPage(
+        life.recorded[0], entries, encode_cursor((entries[-1].version,), of) if len(part) > limit else None
+    )
 
 
 def _entry(recorded: Recorded, erased: bool) -> Entry:
@@ -112,9 +190,14 @@ def _entry(recorded: Recorded, erased: bool) -> Entry:
         reason=context.reason,
         request_id=context.request_id,
         address=context.address,
-        data={name: _shown(getattr(event, name)) for name in _FIELDS[type(event)]},
+        data=shown_fields(event),
         erased=erased and bool(event.PERSONAL),
     )
+
+
+def shown_fields(event: Event) -> dict[str, Any]:
+    """An event's own fields, as they may be shown."""
+    return {name: _shown(getattr(event, name)) for name in _FIELDS[type(event)]}
 
 
 def _shown(value: object) -> object:

@@ -13,14 +13,17 @@ from ledger.operator import Operator, evolve
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.pipeline import TEXT_OID, Statement
 from ledger.store.recorder import InlineTable, Row
+from ledger.values import Identity
 from projections.view import (
     OF_ACCOUNTS,
     OF_APPLICATIONS,
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
@@ -37,8 +40,11 @@ STATUS = InlineTable(
         "roles",
         "production",
         "secrets",
+        "issuer",
+        "subject",
         "enrolled_at",
         "removed_at",
+        "erased_at",
         "version",
     ),
 )
@@ -66,8 +72,11 @@ def status_row(operator: Operator) -> Row:
             {"version": s.version, "hint": s.hint, "created_at": s.created_at, "expires_at": s.expires_at}
             for s in operator.secrets
         ],
+        "issuer": operator.issuer,
+        "subject": operator.subject,
         "enrolled_at": operator.enrolled_at,
         "removed_at": operator.removed_at,
+        "erased_at": operator.erased_at,
         "version": operator.version,
     }
 
@@ -89,6 +98,8 @@ VIEW: StateView[Operator] = StateView(
         *OF_BULK_REVOCATIONS,
         *OF_WEBHOOK_ENDPOINTS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
 )
 
@@ -151,15 +162,47 @@ def find_operator(store: LedgerDatastore, operator_id: UUID) -> dict[str, Any] |
     return store.row("SELECT * FROM operator_status WHERE operator_id = %s", (operator_id,))
 
 
+def list_identified(store: LedgerDatastore, identity: Identity) -> list[dict[str, Any]]:
+    """The operators that somebody is who signs in elsewhere: one for each organisation where they ever were one."""
+    return store.rows(
+        "SELECT * FROM operator_status WHERE issuer = %s AND subject = %s", (identity.issuer, identity.subject)
+    )
+
+
 def list_operators(
-    store: LedgerDatastore, organisation_id: UUID | None, after: UUID | None, limit: int
+    store: LedgerDatastore, organisation_id: UUID | None, after: UUID | None, limit: int, q: str | None = None
 ) -> list[dict[str, Any]]:
-    """Operators after an id, in the order of their ids; those of one organisation, or all for None."""
+    """Operators after an id, in the order of their ids; those of one organisation, or all for None. `q` is a part of
+    the name or of the email, in any letter case.
+
+    A search looks at each: there are as many as there are people and gateways, which is hundreds.
+    """
     return store.rows(
         "SELECT * FROM operator_status WHERE (%(organisation)s::uuid IS NULL OR organisation_id = %(organisation)s) "
-        "AND (%(after)s::uuid IS NULL OR operator_id > %(after)s) ORDER BY operator_id LIMIT %(limit)s",
-        {"organisation": organisation_id, "after": after, "limit": limit},
+        "AND (%(after)s::uuid IS NULL OR operator_id > %(after)s) "
+        "AND (%(q)s::text IS NULL OR strpos(lower(concat_ws(chr(10), name, email)), lower(%(q)s)) > 0) "
+        "ORDER BY operator_id LIMIT %(limit)s",
+        {"organisation": organisation_id, "after": after, "limit": limit, "q": q},
     )
+
+
+def list_not_erased(store: LedgerDatastore, operator_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of some ids that are operators whose name is still there."""
+    rows = store.rows(
+        "SELECT operator_id FROM operator_status WHERE operator_id = ANY(%s) AND erased_at IS NULL",
+        (list(operator_ids),),
+    )
+    return [row["operator_id"] for row in rows]
+
+
+def list_erased(store: LedgerDatastore, since: datetime, after: UUID, limit: int) -> list[tuple[datetime, UUID]]:
+    """When each operator was erased: those after a time and, at that time, after an id, in this order."""
+    rows = store.rows(
+        "SELECT erased_at, operator_id FROM operator_status WHERE (erased_at, operator_id) > (%s, %s) "
+        "ORDER BY erased_at, operator_id LIMIT %s",
+        (since, after, limit),
+    )
+    return [(row["erased_at"], row["operator_id"]) for row in rows]
 
 
 def administrators_exist(store: LedgerDatastore) -> bool:

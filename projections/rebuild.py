@@ -74,6 +74,8 @@ def rebuild(log: EventLog, view_name: str, progress: Progress | None = None) -> 
         connection.execute("SET statement_timeout TO 0")
         shadows = [_create_shadow(connection, table) for table in view.tables]
         position = _fill(log, view, shadows, progress or (lambda *_: None))
+        if isinstance(view, StateView) and view.beside is not None:
+            connection.execute(sql.SQL(view.beside.statement).format(table=shadows[0].name))
         _build_indexes(log, connection, shadows)
         return _swap(log, connection, view, shadows, position)
 

@@ -100,42 +100,54 @@ class Projector:
 
         After a failure batches begin small, so that everything before an event at fault is applied.
         """
-        if not self._take_lead(connection, view):
+        if not take_lead(self._log, connection, f"projection {view.name}", self._stopping):
             return
         begin_tracking(connection, view.name)
-        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._log.recorder.notify_channel)))
+        listen(self._log, connection)
         limit = 1 if cautious else BATCH_EVENTS_MAX
         while not self._stopping.is_set():
             applied = apply_batch(self._log, connection, view, limit)
             yield applied
             if applied < limit:
-                self._await_hint(connection)
+                await_hint(connection, self._log.settings.projection_poll, self._stopping)
             limit = min(BATCH_EVENTS_MAX, limit * 2)
-
-    def _take_lead(self, connection: psycopg.Connection[Any], view: View) -> bool:
-        key = advisory_key(self._log.datastore.schema, f"projection {view.name}")
-        while not self._stopping.is_set():
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
-            if row is not None and row[0]:
-                return True
-            self._stopping.wait(self._log.settings.projection_poll)
-        return False
-
-    def _await_hint(self, connection: psycopg.Connection[Any]) -> None:
-        """Until a notification came, the next look is due, or the projector stops."""
-        deadline = time.monotonic() + self._log.settings.projection_poll
-        while not self._stopping.is_set() and (left := deadline - time.monotonic()) > 0:
-            if any(True for _ in connection.notifies(timeout=min(left, STOP_CHECK_SECONDS), stop_after=1)):
-                return
 
     def _keep_house(self) -> None:
         while not self._stopping.wait(HOUSEKEEPING_SECONDS):
             try:
-                keep_house(self._log.datastore)
+                settings = self._log.settings
+                keep_house(self._log.datastore, settings.usage_days, settings.reading_days)
             except StoreUnavailable:
                 logger.warning("housekeeping found no PostgreSQL: trying again in a minute")
             except Exception:
                 logger.exception("housekeeping failed: trying again in a minute")
+
+
+def take_lead(log: EventLog, connection: psycopg.Connection[Any], purpose: str, stopping: threading.Event) -> bool:
+    """Wait until this session is the one that does this for the ledger; False where it is to stop before.
+
+    Whoever takes over notices within `projection_poll` seconds that the one before is gone.
+    """
+    key = advisory_key(log.datastore.schema, purpose)
+    while not stopping.is_set():
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+        if row is not None and row[0]:
+            return True
+        stopping.wait(log.settings.projection_poll)
+    return False
+
+
+def listen(log: EventLog, connection: psycopg.Connection[Any]) -> None:
+    """Have this session told of what is recorded."""
+    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(log.recorder.notify_channel)))
+
+
+def await_hint(connection: psycopg.Connection[Any], seconds_max: float, stopping: threading.Event) -> None:
+    """Until a notification came, so many seconds are over, or whoever waits is to stop."""
+    deadline = time.monotonic() + seconds_max
+    while not stopping.is_set() and (left := deadline - time.monotonic()) > 0:
+        if any(True for _ in connection.notifies(timeout=min(left, STOP_CHECK_SECONDS), stop_after=1)):
+            return
 
 
 def apply_batch(log: EventLog, connection: psycopg.Connection[Any], view: View, limit: int) -> int:
@@ -202,25 +214,29 @@ class Lag:
     seconds_behind: float
 
 
-def lag(store: LedgerDatastore) -> dict[str, Lag]:
-    """The lag of every asynchronous view, by name."""
+_NAMES = [view.name for view in ASYNCHRONOUS]
+
+
+def lag(store: LedgerDatastore, names: Sequence[str] = _NAMES) -> dict[str, Lag]:
+    """The lag of these, which are every asynchronous view unless told otherwise, by name."""
     rows = store.rows(
         "SELECT v.name, h.position AS head, coalesce(t.position, 0) AS position, t.updated_at, now() AS now, "
         "e.topic, e.state FROM ledger_head h CROSS JOIN unnest(%s::text[]) AS v (name) "
         "LEFT JOIN projection_tracking t USING (name) "
         "LEFT JOIN ledger_events e ON e.notification_id = coalesce(t.position, 0) + 1",
-        ([view.name for view in ASYNCHRONOUS],),
+        (list(names),),
     )
     return {row["name"]: Lag(row["position"], row["head"], _seconds_behind(row)) for row in rows}
 
 
 def _seconds_behind(row: dict[str, Any]) -> float:
-    if row["position"] >= row["head"] or row["state"] is None:
+    if row["position"] >= row["head"]:
         return 0.0
     since = [row["updated_at"]] if row["updated_at"] else []
-    with suppress(Exception):  # what cannot be decoded is what the view stopped at: its last move tells since when
-        since.append(decode(row["topic"], row["state"]).context.at)
-    return max(0.0, (row["now"] - max(since)).total_seconds()) if since else 0.0
+    # What cannot be decoded, or is not there, is what the view stopped at: its last move tells since when.
+    with suppress(Exception):
+        since.append(min(row["now"], decode(row["topic"], row["state"]).context.at))
+    return max(0.0, (row["now"] - max(since)).total_seconds()) if since else float("inf")
 
 
 WAIT_STEP_SECONDS = (0.002, 0.05)  # the first look comes soon, as a batch takes milliseconds; later ones are rarer

@@ -1,101 +1,263 @@
-"""When each secret was last used. Not events: one verification a millisecond would drown what people did.
+"""How credentials are used: when and from where each secret was, and what was answered about it. Not events: one
+verification a millisecond would drown what people did.
 
-Noted in memory, the newest time for each secret, and written together every few seconds by a thread. A crash loses at
+Noted in memory, one tally for all that is alike, and written together every few seconds by a thread. A crash loses at
 most one interval; an error keeps what was noted for the next one.
 """
 
 import logging
 import threading
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from ipaddress import ip_address
+from operator import itemgetter
+from typing import Any, TypeVar
 from uuid import UUID
 
-from ledger.errors import StoreUnavailable
+import psycopg
+from psycopg.rows import TupleRow
+
 from ledger.store.datastore import LedgerDatastore
+from ledger.values import AnyAddress
+from ledger.verification import Code
+from projections.flushing import Flusher
 
-NOTES_MAX = 200_000  # secrets, some 40 MB: a database that is away must not take the verifying process with it
-BATCH_ROWS = 5_000  # a statement of some ten milliseconds
+# Some 60 MB: what ten thousand credentials a second leave in an interval, and all that a database which is away may
+# take of the verifying process. Beyond it what is new is not noted, and counted as dropped.
+TALLIES_MAX = 100_000
+BATCH_TALLIES = 2_000  # a transaction of a tenth of a second; nobody waits for its locks but other flushes
+# Of a credential. A server's key has a few; that of an app on people's phones has no end of them, of which the newest
+# tell as much. They are one answer, and all that the holder of one key can have stored.
+ADDRESSES_MAX = 100
 
-_WRITE = (
+_SECRETS = (
     "INSERT INTO secret_usage AS u (credential_id, version, last_used_at) "
     "SELECT * FROM unnest(%s::uuid[], %s::integer[], %s::timestamptz[]) "
     "ON CONFLICT (credential_id, version) DO UPDATE SET last_used_at = EXCLUDED.last_used_at "
     "WHERE u.last_used_at < EXCLUDED.last_used_at"
 )
+# Of those who have a data key, which an erasure destroys. One that is just being destroyed is passed over: who waits
+# for the log's writer while holding the keys of others, for which that waits, stands in a circle with it.
+_ADDRESSES = (
+    "WITH written AS (INSERT INTO address_usage AS u "
+    "(credential_id, version, address, uses, first_used_at, last_used_at) "
+    "SELECT w.* FROM unnest(%s::uuid[], %s::integer[], %s::inet[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) "
+    "AS w (credential_id, version, address, uses, first_used_at, last_used_at) CROSS JOIN LATERAL "
+    "(SELECT FROM ledger_data_keys k WHERE k.aggregate_id = w.credential_id FOR KEY SHARE SKIP LOCKED) k "
+    "ON CONFLICT (credential_id, version, address) DO UPDATE SET uses = u.uses + EXCLUDED.uses, "
+    "first_used_at = least(u.first_used_at, EXCLUDED.first_used_at), "
+    "last_used_at = greatest(u.last_used_at, EXCLUDED.last_used_at) RETURNING credential_id, xmax = 0 AS is_new) "
+    "SELECT DISTINCT credential_id FROM written WHERE is_new"
+)
+_COUNTS = (
+    "INSERT INTO verification_count AS c (credential_id, day, code, verifications) "
+    "SELECT * FROM unnest(%s::uuid[], %s::date[], %s::text[], %s::bigint[]) "
+    "ON CONFLICT (credential_id, day, code) DO UPDATE SET verifications = c.verifications + EXCLUDED.verifications"
+)
+# Neither of these waits for a row that somebody else holds, so neither can be part of a circle. What is passed over is
+# found again at the next new address, and at the next use.
+_FORGET_OLDEST = (
+    "DELETE FROM address_usage WHERE (credential_id, version, address) IN ("
+    "SELECT a.credential_id, a.version, a.address FROM address_usage a JOIN ("
+    "SELECT credential_id, version, address, "
+    "row_number() OVER (PARTITION BY credential_id ORDER BY last_used_at DESC, version DESC, address) AS place "
+    "FROM address_usage WHERE credential_id = ANY(%s)) p USING (credential_id, version, address) "
+    "WHERE p.place > %s FOR UPDATE OF a SKIP LOCKED)"
+)
+# Each of these writes a row's entry in every index of the list, so it is once a day.
+_SEEN = (
+    "UPDATE credential_list c SET seen_at = s.at FROM ("
+    "SELECT l.credential_id, w.at FROM unnest(%s::uuid[], %s::timestamptz[]) AS w (credential_id, at) "
+    "JOIN credential_list l USING (credential_id) WHERE l.seen_at IS NULL OR l.seen_at < w.at - interval '1 day' "
+    "FOR NO KEY UPDATE OF l SKIP LOCKED) s WHERE c.credential_id = s.credential_id"
+)
 
 logger = logging.getLogger("keyledger.usage")
 
+# Whose secret of which version, the code, the day, and from where: an address's bytes, empty for none. Of plain types,
+# which a dictionary compares without running Python.
+_Key = tuple[int, int, Code, date, bytes]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is known of verifications that are alike: how many, the first and the last."""
+
+    count: int
+    first: datetime
+    last: datetime
+
+    def add(self, other: "_Tally") -> None:
+        """Take in another one's."""
+        self.count += other.count
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+
 
 class UsageRecorder:
-    """Keeps last-used times for one process. Build it after a fork; `start` it, and `stop` it to write what is left."""
+    """Notes the usage that one process sees. Build it after a fork; `start` it, and `stop` it to write what is left."""
 
-    def __init__(self, store: LedgerDatastore, flush_seconds: float, notes_max: int = NOTES_MAX) -> None:
+    def __init__(self, store: LedgerDatastore, flush_seconds: float, tallies_max: int = TALLIES_MAX) -> None:
         self._store = store
-        self._flush_seconds = flush_seconds
-        self._notes_max = notes_max
-        self._notes: dict[tuple[UUID, int], datetime] = {}
+        self._tallies_max = tallies_max
+        self._tallies: dict[_Key, _Tally] = {}
         self._mutex = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._flusher = Flusher(self.flush, flush_seconds, "usage", logger)
+        self.start, self.stop = self._flusher.start, self._flusher.stop
         self.dropped = 0
-        """How many uses were not noted because the bound was reached, for the metrics."""
+        """How many verifications were not noted because the bound was reached, for the metrics."""
 
-    def note(self, credential_id: UUID, secret_version: int, at: datetime) -> None:
-        """Note a use. Costs a dictionary's look-up and never waits for the database."""
-        key = (credential_id, secret_version)
+    def note(
+        self,
+        credential_id: UUID,
+        secret_version: int,
+        at: datetime,
+        address: AnyAddress | None = None,
+        code: Code = Code.VALID,
+    ) -> None:
+        """Note what was answered about a credential, at a time in UTC. What was `VALID` is a use of its secret, from
+        an address where one was told. Costs about a microsecond and never waits for the database.
+        """
+        # Where a refused request came from is not kept: whoever is refused could choose it.
+        packed = address.packed if address is not None and code is Code.VALID else b""
+        key = (credential_id.int, secret_version, code, at.date(), packed)
         with self._mutex:
-            known = self._notes.get(key)
-            if known is None and len(self._notes) >= self._notes_max:
-                self.dropped += 1
-            elif known is None or known < at:
-                self._notes[key] = at
+            tally = self._tallies.get(key)
+            if tally is None:
+                self._keep(key, _Tally(1, at, at))
+                return
+            tally.count += 1
+            if at > tally.last:
+                tally.last = at
+            elif at < tally.first:
+                tally.first = at
 
-    def start(self) -> None:
-        """Begin to write, every `flush_seconds`."""
-        self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write what is left and end."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._try_to_flush()
+    def _keep(self, key: _Key, tally: _Tally) -> None:
+        if len(self._tallies) >= self._tallies_max:
+            self.dropped += tally.count
+        else:
+            self._tallies[key] = tally
 
     def flush(self) -> int:
-        """Write what was noted; returns how many times. Raises `StoreUnavailable` with the notes kept."""
+        """Write what was noted; returns how many tallies. Raises `StoreUnavailable` with what is not written kept.
+
+        Where the connection breaks at a commit, a batch that was written may be written again: its counts are then
+        too high, which is better than too low.
+        """
         with self._mutex:
-            notes, self._notes = self._notes, {}
-        # In the order of keys: two processes that write the same rows then wait for each other, and never in a circle.
-        left = sorted(notes.items(), reverse=True)
+            tallies, self._tallies = self._tallies, {}
+        left = sorted(tallies.items(), key=itemgetter(0), reverse=True)
         written = 0
         try:
             while left:
-                batch = left[-BATCH_ROWS:][::-1]
+                batch = left[-BATCH_TALLIES:]
                 with self._store.cursor_of_tuples() as curs:
-                    curs.execute(
-                        _WRITE,
-                        (
-                            [credential_id for (credential_id, _), _ in batch],
-                            [version for (_, version), _ in batch],
-                            [at for _, at in batch],
-                        ),
-                    )
-                del left[-BATCH_ROWS:]
-                written += len(batch)
+                    with_new = _write(curs, batch)
+                    del left[-BATCH_TALLIES:]  # here, as what follows may fail and these must not be counted twice
+                    written += len(batch)
+                    _tidy(curs, batch, with_new)
         except BaseException:
-            for (credential_id, version), at in left:
-                self.note(credential_id, version, at)
+            self._put_back(left)
             raise
         return written
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._flush_seconds):
-            self._try_to_flush()
+    def _put_back(self, left: Sequence[tuple[_Key, _Tally]]) -> None:
+        with self._mutex:
+            for key, tally in left:
+                known = self._tallies.get(key)
+                if known is None:
+                    self._keep(key, tally)
+                else:
+                    known.add(tally)
 
-    def _try_to_flush(self) -> None:
-        try:
-            self.flush()
-        except StoreUnavailable:
-            logger.warning("last-used times were not written: they are kept for the next time")
-        except Exception:
-            logger.exception("last-used times were not written: they are kept for the next time")
+
+K = TypeVar("K", bound=tuple[Any, ...])
+
+
+def _merged(tallies: Iterable[tuple[K, _Tally]]) -> list[tuple[K, _Tally]]:
+    """One tally for each key, in the order of keys: two processes that write the same rows then wait for each other,
+    and never in a circle.
+    """
+    merged: dict[K, _Tally] = {}
+    for key, tally in tallies:
+        if key in merged:
+            merged[key].add(tally)
+        else:
+            merged[key] = replace(tally)
+    return sorted(merged.items(), key=itemgetter(0))
+
+
+def _write(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]]) -> list[UUID]:
+    """Add some tallies to what is known; returns of which credentials there are new addresses."""
+    uses = [(key, tally) for key, tally in tallies if key[2] is Code.VALID]
+    of_secrets = _merged((key[:2], tally) for key, tally in uses)
+    of_addresses = _merged(((number, version, packed), t) for (number, version, *_, packed), t in uses if packed)
+    of_codes = _merged(((number, day, code), tally) for (number, _, code, day, _), tally in tallies)
+    with curs.connection.transaction():
+        curs.execute(
+            _SECRETS,
+            (_ids(of_secrets), [version for (_, version), _ in of_secrets], [t.last for _, t in of_secrets]),
+        )
+        curs.execute(
+            _COUNTS,
+            (
+                _ids(of_codes),
+                [day for (_, day, _), _ in of_codes],
+                [code for (*_, code), _ in of_codes],
+                [t.count for _, t in of_codes],
+            ),
+        )
+        curs.execute(
+            _ADDRESSES,
+            (
+                _ids(of_addresses),
+                [version for (_, version, _), _ in of_addresses],
+                [ip_address(packed) for (*_, packed), _ in of_addresses],
+                [t.count for _, t in of_addresses],
+                [t.first for _, t in of_addresses],
+                [t.last for _, t in of_addresses],
+            ),
+        )
+        return [credential_id for (credential_id,) in curs]
+
+
+def _tidy(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]], with_new: Sequence[UUID]) -> None:
+    """Keep the bound on addresses, and tell the list of credentials what is in use."""
+    if with_new:
+        curs.execute(_FORGET_OLDEST, (with_new, ADDRESSES_MAX))
+    used = _merged((key[:1], tally) for key, tally in tallies if key[2] is Code.VALID)
+    curs.execute(_SEEN, (_ids(used), [t.last for _, t in used]))
+
+
+def _ids(merged: Sequence[tuple[tuple[Any, ...], _Tally]]) -> list[UUID]:
+    return [UUID(int=number) for (number, *_), _ in merged]
+
+
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a credential was used, as far as that is kept (`Settings.usage_days`).
+
+    `addresses` are rows of `address_usage`, the newest use first, a hundred at most; `days` of `day` and `codes`
+    ({code: how often}), the newest first.
+    """
+
+    addresses: Sequence[dict[str, Any]]
+    days: Sequence[dict[str, Any]]
+
+
+def find_usage(store: LedgerDatastore, credential_id: UUID) -> Usage:
+    """What was written of a credential's usage; nothing for one that nobody knows."""
+    addresses = store.rows(
+        "SELECT version, address, uses, first_used_at, last_used_at FROM address_usage WHERE credential_id = %s "
+        "ORDER BY last_used_at DESC, version DESC, address LIMIT %s",
+        (credential_id, ADDRESSES_MAX),
+    )
+    days = store.rows(
+        "SELECT day, jsonb_object_agg(code, verifications) AS codes FROM verification_count WHERE credential_id = %s "
+        "GROUP BY day ORDER BY day DESC",
+        (credential_id,),
+    )
+    return Usage(addresses, days)

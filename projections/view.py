@@ -10,13 +10,14 @@ decided.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 import psycopg
 
 from ledger.events import (
+    AccessReviewRequested,
     AccountClosed,
     AccountDescribed,
     AccountOpened,
@@ -25,6 +26,7 @@ from ledger.events import (
     ApplicationDescribed,
     ApplicationRegistered,
     BulkRevocationAdvanced,
+    BulkRevocationErased,
     BulkRevocationFinished,
     BulkRevocationStarted,
     CatalogueChanged,
@@ -39,14 +41,20 @@ from ledger.events import (
     CredentialSuspended,
     CredentialWhitelisted,
     Event,
+    ExportRequested,
     OperatorEnrolled,
+    OperatorErased,
     OperatorRemoved,
     OperatorRolesChanged,
     OperatorTokenOverlapEnded,
     OperatorTokenRotated,
     OrganisationRegistered,
     OrganisationRenamed,
+    OrganisationRetentionChanged,
     Recorded,
+    SealedLogKeyRotated,
+    SealedLogOpened,
+    SealedLogRestoreDeclared,
     SigningKeyRotated,
     WebhookEndpointDescribed,
     WebhookEndpointDisabled,
@@ -61,7 +69,7 @@ State = TypeVar("State")
 Rows = Mapping[InlineTable, Sequence[Row]]
 EventTypes = tuple[type[Event], ...]
 
-OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed)
+OF_ORGANISATIONS: EventTypes = (OrganisationRegistered, OrganisationRenamed, OrganisationRetentionChanged)
 OF_CATALOGUES: EventTypes = (CatalogueChanged,)
 OF_OPERATORS: EventTypes = (
     OperatorEnrolled,
@@ -69,6 +77,7 @@ OF_OPERATORS: EventTypes = (
     OperatorTokenRotated,
     OperatorTokenOverlapEnded,
     OperatorRemoved,
+    OperatorErased,
 )
 OF_ACCOUNTS: EventTypes = (AccountOpened, AccountDescribed, AccountClosed)
 OF_APPLICATIONS: EventTypes = (
@@ -89,7 +98,12 @@ OF_CREDENTIALS: EventTypes = (
     CredentialDescribed,
     CredentialErased,
 )
-OF_BULK_REVOCATIONS: EventTypes = (BulkRevocationStarted, BulkRevocationAdvanced, BulkRevocationFinished)
+OF_BULK_REVOCATIONS: EventTypes = (
+    BulkRevocationStarted,
+    BulkRevocationAdvanced,
+    BulkRevocationFinished,
+    BulkRevocationErased,
+)
 OF_WEBHOOK_ENDPOINTS: EventTypes = (
     WebhookEndpointRegistered,
     WebhookEndpointDescribed,
@@ -99,6 +113,17 @@ OF_WEBHOOK_ENDPOINTS: EventTypes = (
     WebhookEndpointRemoved,
 )
 OF_SIGNING_KEYS: EventTypes = (SigningKeyRotated,)
+OF_EXPORTS: EventTypes = (ExportRequested, AccessReviewRequested)
+OF_SEALED_LOG: EventTypes = (SealedLogOpened, SealedLogKeyRotated, SealedLogRestoreDeclared)
+
+
+class Beside(NamedTuple):
+    """A column of a view's first table that somebody else writes, not from the log, and a statement that gives it to
+    the rows of that `{table}` in a rebuild. What is written meanwhile is lost, so nothing may need it to be exact.
+    """
+
+    column: str
+    statement: LiteralString
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +142,7 @@ class StateView(Generic[State]):
     rows_of: Callable[[State], Rows]
     handles: EventTypes
     ignores: EventTypes
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True)

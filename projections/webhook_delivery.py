@@ -21,7 +21,7 @@ from projections.credential_list import DUE, LIVE, set_before
 from projections.pages import LIMIT_DEFAULT, Page, checked_limit, decode_cursor, encode_cursor, rows_of_page
 from projections.reports import EXPIRING_DAYS
 from projections.runner import Fenced
-from projections.webhook_messages import EVENTS, FACT_NAMES, FACTS, Message, of_event, of_notice
+from projections.webhook_messages import EVENTS, FACT_NAMES, FACTS, Message, of_event, of_notice, of_test
 
 TRACKING = "webhook_delivery"
 BATCH = 500  # events or notices a transaction, which takes milliseconds for each endpoint
@@ -131,6 +131,36 @@ def _queue(connection: psycopg.Connection[Any], messages: Iterator[tuple[_Endpoi
         )
 
 
+def queue_test(store: LedgerDatastore, organisation_id: UUID, endpoint_id: UUID, now: datetime) -> UUID:
+    """Queue a message that tries an endpoint; returns its delivery's id. One that still waits is the one asked for.
+
+    It stands at the end of the schedule of retries, so it is sent once: whoever tries an endpoint looks at what came of
+    it and tries again. What it is about, in the place of a credential, is the endpoint.
+    """
+    message = of_test(organisation_id, endpoint_id, now)
+    row = store.row(
+        "WITH waiting AS (SELECT delivery_id FROM webhook_delivery "
+        "WHERE endpoint_id = %(endpoint)s AND credential_id = %(endpoint)s AND finished_at IS NULL LIMIT 1), "
+        "made AS (INSERT INTO webhook_delivery "
+        "(organisation_id, endpoint_id, credential_id, message_id, type, body, failures) "
+        "SELECT %(organisation)s, %(endpoint)s, %(endpoint)s, %(id)s, %(type)s, %(body)s, %(failures)s "
+        "WHERE NOT EXISTS (SELECT FROM waiting) RETURNING delivery_id) "
+        "SELECT delivery_id FROM waiting UNION ALL SELECT delivery_id FROM made",
+        {
+            "organisation": organisation_id,
+            "endpoint": endpoint_id,
+            "id": message.id,
+            "type": message.type,
+            "body": message.body,
+            "failures": len(RETRY_SECONDS),
+        },
+    )
+    if row is None:
+        raise RuntimeError("neither a test that waits nor a new one")
+    delivery_id: UUID = row["delivery_id"]
+    return delivery_id
+
+
 # --- queueing what comes of time -------------------------------------------------------------------------------------
 
 # For each notice, which date it is about, which credentials of an organisation it is due for, and in which order of an
@@ -228,6 +258,7 @@ class DueDelivery:
     """What is to be sent now. `failures` counts those since it was queued or replayed."""
 
     sequence: int
+    organisation_id: UUID
     endpoint_id: UUID
     message_id: str
     body: str
@@ -235,14 +266,17 @@ class DueDelivery:
 
 
 _DUE = """
-SELECT d.sequence, e.endpoint_id, d.message_id, d.body, d.failures FROM webhook_endpoint_status e CROSS JOIN LATERAL (
+SELECT d.sequence, e.organisation_id, e.endpoint_id, d.message_id, d.body, d.failures
+FROM webhook_endpoint_status e CROSS JOIN LATERAL (
     SELECT * FROM webhook_delivery w WHERE w.endpoint_id = e.endpoint_id
     AND w.finished_at IS NULL AND w.next_attempt_at <= %(now)s AND w.sequence <> ALL (%(sent_now)s)
     AND NOT EXISTS (SELECT FROM webhook_delivery b WHERE b.endpoint_id = w.endpoint_id
         AND b.credential_id = w.credential_id AND b.finished_at IS NULL AND b.sequence < w.sequence)
     ORDER BY w.next_attempt_at, w.sequence LIMIT %(each)s) d
 WHERE e.removed_at IS NULL AND e.disabled_at IS NULL AND e.endpoint_id <> ALL (%(busy)s)
-ORDER BY d.next_attempt_at, d.sequence LIMIT %(limit)s
+ORDER BY cardinality(array_positions(%(organisations)s::uuid[], e.organisation_id))
+    + row_number() OVER (PARTITION BY e.organisation_id ORDER BY d.next_attempt_at, d.sequence),
+    d.next_attempt_at, d.sequence LIMIT %(limit)s
 """
 
 
@@ -250,18 +284,27 @@ def list_due(
     connection: psycopg.Connection[Any],
     now: datetime,
     *,
-    sent_now: Sequence[int] = (),
+    sent_now: Sequence[DueDelivery] = (),
     busy: Sequence[UUID] = (),
     each: int,
     limit: int,
 ) -> list[DueDelivery]:
-    """What is to be sent now: of each endpoint a few, so that one with many does not hold the others up.
+    """What is to be sent now: of each endpoint a few, so that one with many does not hold the others up; and first that
+    of organisations with the fewest on their way, so that none waits behind all that is left of another one.
 
     Of a credential's messages to an endpoint only the first that is not finished. Without those that are being sent
     now, and without endpoints that are busy with as many as they may be.
     """
     rows = connection.execute(
-        _DUE, {"now": now, "sent_now": list(sent_now), "busy": list(busy), "each": each, "limit": limit}
+        _DUE,
+        {
+            "now": now,
+            "sent_now": [one.sequence for one in sent_now],
+            "organisations": [one.organisation_id for one in sent_now],
+            "busy": list(busy),
+            "each": each,
+            "limit": limit,
+        },
     )
     return [DueDelivery(*row) for row in rows]
 
@@ -282,16 +325,18 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
 
-_RECORD = """
+# It failed, and somebody had it replayed while it was on its way: that stands, as if it had been said a moment later.
+_REPLAYED = "NOT %(delivered)s AND failures < %(failures)s"
+_RECORD = f"""
 WITH d AS (
     UPDATE webhook_delivery SET attempts = attempts + 1, delivered = %(delivered)s,
-        failures = failures + CASE WHEN %(delivered)s THEN 0 ELSE 1 END,
-        next_attempt_at = coalesce(%(next)s, next_attempt_at),
-        finished_at = CASE WHEN %(next)s::timestamptz IS NULL THEN now() END
+        failures = failures + CASE WHEN %(delivered)s OR {_REPLAYED} THEN 0 ELSE 1 END,
+        next_attempt_at = CASE WHEN {_REPLAYED} THEN next_attempt_at ELSE coalesce(%(next)s, next_attempt_at) END,
+        finished_at = CASE WHEN {_REPLAYED} OR %(next)s::timestamptz IS NOT NULL THEN NULL ELSE now() END
     WHERE sequence = %(sequence)s RETURNING sequence, attempts)
 INSERT INTO webhook_attempt (sequence, attempt, at, milliseconds, status, error, response)
 SELECT sequence, attempts, %(at)s, %(milliseconds)s, %(status)s, %(error)s, %(response)s FROM d
-"""
+"""  # noqa: S608 - constants of ours
 
 
 def record_attempt(store: LedgerDatastore, delivery: DueDelivery, attempt: Attempt, next_at: datetime | None) -> None:
@@ -301,6 +346,7 @@ def record_attempt(store: LedgerDatastore, delivery: DueDelivery, attempt: Attem
             _RECORD,
             {
                 "sequence": delivery.sequence,
+                "failures": delivery.failures,
                 "delivered": attempt.delivered,
                 "next": next_at,
                 "at": attempt.at,

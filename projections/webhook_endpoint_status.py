@@ -16,8 +16,10 @@ from projections.view import (
     OF_BULK_REVOCATIONS,
     OF_CATALOGUES,
     OF_CREDENTIALS,
+    OF_EXPORTS,
     OF_OPERATORS,
     OF_ORGANISATIONS,
+    OF_SEALED_LOG,
     OF_SIGNING_KEYS,
     OF_WEBHOOK_ENDPOINTS,
     StateView,
@@ -85,6 +87,8 @@ VIEW: StateView[WebhookEndpoint] = StateView(
         *OF_CREDENTIALS,
         *OF_BULK_REVOCATIONS,
         *OF_SIGNING_KEYS,
+        *OF_EXPORTS,
+        *OF_SEALED_LOG,
     ),
 )
 

@@ -28,6 +28,9 @@ from ledger.events import (
 
 Facts = Mapping[str, Any]
 
+TEST = "webhook.test"
+"""What is sent to try an endpoint, whichever types it is sent otherwise."""
+
 # What is known of a credential from its beginning and never changes. A channel login is known by its login, which is a
 # person's.
 FACT_NAMES = ("kind", "mode", "environment", "channel", "account_id", "application_id", "public_id")
@@ -74,7 +77,12 @@ def of_event(recorded: Recorded, facts: Facts) -> Message:
         recorded.organisation_id,
         recorded.aggregate_id,
         event.context.at,
-        {**facts, "version": recorded.aggregate_version, **_TOLD[type(event)](event)},
+        {
+            "credential_id": recorded.aggregate_id,
+            **facts,
+            "version": recorded.aggregate_version,
+            **_TOLD[type(event)](event),
+        },
     )
 
 
@@ -83,21 +91,25 @@ def of_notice(
 ) -> Message:
     """The message that tells of a date: one for each type, credential and date, however often it is made."""
     due = {"due_at" if type_ == "credential.rotation_due" else "expires_at": due_at.astimezone(UTC)}
-    return _message(f"{type_} {due_at.timestamp()}", type_, organisation_id, credential_id, now, {**facts, **due})
+    data = {"credential_id": credential_id, **facts, **due}
+    return _message(f"{type_} {due_at.timestamp()}", type_, organisation_id, credential_id, now, data)
 
 
-def _message(
-    what: str, type_: str, organisation_id: UUID | None, credential_id: UUID, at: datetime, data: Facts
-) -> Message:
-    message_id = f"msg_{uuid5(credential_id, what).hex}"
+def of_test(organisation_id: UUID, endpoint_id: UUID, now: datetime) -> Message:
+    """The message that tells of nothing but itself, for somebody who tries an endpoint."""
+    return _message(f"test {now.timestamp()}", TEST, organisation_id, endpoint_id, now, {"endpoint_id": endpoint_id})
+
+
+def _message(what: str, type_: str, organisation_id: UUID | None, subject: UUID, at: datetime, data: Facts) -> Message:
+    message_id = f"msg_{uuid5(subject, what).hex}"
     body = {
         "specversion": "1.0",
         "id": message_id,
         "source": f"/v1/organisations/{organisation_id}",
         "type": type_,
-        "subject": str(credential_id),
+        "subject": str(subject),
         "time": at,
         "datacontenttype": "application/json",
-        "data": {"credential_id": credential_id, **data},
+        "data": data,
     }
     return Message(message_id, type_, msgspec.json.encode(body).decode())

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from api.sealing import open_sealed_log
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
@@ -14,9 +15,13 @@ from ledger.commands import (
     CloseAccount,
     CreateCredential,
     EnrolOperator,
+    EraseOperator,
     OpenAccount,
     RegisterApplication,
     RegisterOrganisation,
+    RemoveOperator,
+    RequestAccessReview,
+    RequestExport,
     SetCatalogue,
     StartBulkRevocation,
 )
@@ -24,6 +29,7 @@ from ledger.events import Context
 from ledger.permissions import api_names, apis_of, groups_of
 from ledger.secrets import IssuedSecret, new_public_id
 from ledger.service import Receipt
+from ledger.tlog.notes import SignerKey
 from ledger.values import (
     AccessLevel,
     AccountKind,
@@ -38,6 +44,13 @@ from ledger.values import (
     Via,
 )
 from ledger.webhooks import issue_webhook_endpoint
+from projections.runner import begin_tracking
+from projections.sealed import attested
+from projections.sealed.memory import SignerMemory
+from projections.sealed.reading import find_tree
+from projections.sealed.sealer import begin, seal, sealed_log
+from projections.sealed.signing import Signer
+from projections.sealed.trees import ROOT, origin_of
 
 
 def context(at: datetime | None = None, **more: Any) -> Context:
@@ -99,6 +112,22 @@ def archiving(application_id: UUID) -> ArchiveApplication:
     return ArchiveApplication(context=context(), application_id=application_id)
 
 
+def an_export(services: Services, organisation_id: UUID | None, at: datetime | None = None) -> UUID:
+    """The id of an export that was asked for; of what concerns no organisation for None."""
+    asking = context(at, reason="audit of 2026")
+    command = RequestExport(context=asking, export_id=uuid7(), organisation_id=organisation_id)
+    return services.ledger.handle(command).id
+
+
+def an_access_review(services: Services, organisation_id: UUID, as_of: datetime | None = None) -> UUID:
+    """The id of an access review that was asked for."""
+    asking = context(reason="audit")
+    command = RequestAccessReview(
+        context=asking, access_review_id=uuid7(), organisation_id=organisation_id, as_of=as_of or asking.at
+    )
+    return services.ledger.handle(command).id
+
+
 def an_operator(
     services: Services,
     *roles: Role,
@@ -119,6 +148,15 @@ def an_operator(
         secret=issued.stored,
     )
     return services.ledger.handle(command).id, issued.plaintext
+
+
+def an_erased_operator(services: Services, organisation_id: UUID) -> UUID:
+    """The id of an operator who opened an account, and was removed and erased since."""
+    operator_id, _ = an_operator(services, organisation_id=organisation_id, name="Grace Hopper")
+    an_account(services, organisation_id, context=context(actor=f"operator:{operator_id}"))
+    services.ledger.handle(RemoveOperator(context=context(), operator_id=operator_id))
+    services.ledger.handle(EraseOperator(context=context(), operator_id=operator_id))
+    return operator_id
 
 
 def an_account(services: Services, organisation_id: UUID, **changes: Any) -> UUID:
@@ -204,3 +242,44 @@ def a_webhook_delivery(services: Services, organisation_id: UUID, endpoint_id: U
     assert queued is not None
     delivery_id: UUID = queued["delivery_id"]
     return delivery_id
+
+
+def sealed(services: Services) -> None:
+    """Everything up to now is sealed and signed, as the sealer does it a moment later."""
+    open_sealed_log(services.log, services.ledger)
+    state = sealed_log(services.log)
+    assert state is not None
+    with services.store.connect() as connection, SignerMemory(services.settings.signer_memory_file) as memory:
+        signer = Signer(memory, services.keyring)
+        begin(connection, signer, state)
+        seal(services.log, connection, signer, state)
+
+
+def witnessed(services: Services, *witnesses: SignerKey) -> None:
+    """The newest root checkpoint is cosigned by these, as if each had been asked."""
+    now = datetime.now(UTC)
+    with services.store.connect() as connection:
+        begin_tracking(connection, attested.WITNESSING)
+        submission = attested.submit(connection, _base(services))
+        assert submission is not None
+        text = submission.checkpoint[: submission.checkpoint.rindex("\n\n") + 1]
+        lines = "".join(one.sign(text, int(now.timestamp())).line for one in witnesses)
+        attested.accept(connection, submission, submission.checkpoint + lines, now)
+
+
+def stamped(services: Services, response: bytes = b"as an authority answered") -> None:
+    """A timestamp over the newest root checkpoint is kept."""
+    base = _base(services)
+    with services.store.connect() as connection:
+        root = find_tree(connection, ROOT)
+        assert root is not None
+        timestamp = attested.Timestamp(
+            origin_of(base, ROOT), root.signed_size, root.checkpoint, response, datetime.now(UTC)
+        )
+        attested.keep_timestamp(connection, timestamp)
+
+
+def _base(services: Services) -> str:
+    state = sealed_log(services.log)
+    assert state is not None
+    return state.base

@@ -8,18 +8,24 @@ import logging
 import click
 
 from api.cli.accounts import account
+from api.cli.activity import activity
 from api.cli.applications import application
+from api.cli.auditing import audit
 from api.cli.catalogues import catalogue
+from api.cli.comparing import diff
 from api.cli.credentials import credential
 from api.cli.demo import demo
 from api.cli.doctor import doctor
 from api.cli.exits import OneLineErrors, wants_traceback
-from api.cli.history import history
+from api.cli.history import history, replay
 from api.cli.importing import import_
 from api.cli.leaked import revoke_leaked
+from api.cli.log import log
 from api.cli.operators import operator
 from api.cli.organisations import organisation
+from api.cli.readings import readings
 from api.cli.reporting import report
+from api.cli.retention import retention
 from api.cli.revoking import revoke_all
 from api.cli.running import migrate, project, rebuild, serve
 from api.cli.signing_keys import signing_key
@@ -62,9 +68,16 @@ for _command in (
     credential,
     webhook,
     signing_key,
+    log,
     report,
+    retention,
     history,
+    replay,
+    diff,
+    activity,
+    readings,
     verify,
+    audit,
     import_,
 ):
     main.add_command(_command)

@@ -18,6 +18,7 @@ from ledger.errors import InvalidValue, StaleVersion
 from ledger.permissions import Api, Group, apis_of, groups_of
 from ledger.service import ORGANISATION
 from ledger.values import AccessLevel, Mode, scopes
+from projections.readings import Shown
 
 FEW = 5  # scopes in a cell; more would hide the other columns
 FILE_BYTES_MAX = 4_000_000  # several times the largest catalogue there can be
@@ -98,6 +99,7 @@ def history(organisation_id: UUID, json: bool) -> None:
     """Tell how each version of a catalogue came about, newest first."""
     with open_ledger() as session:
         session.services.ledger.load(ORGANISATION, organisation_id)
+        session.shows(Shown.HISTORY, of=organisation_id)
         told = documents.catalogue_history(session.services.catalogues.history(organisation_id))
     if json:
         print_json({"data": told})

@@ -1,6 +1,6 @@
 """`keyledger credential`: issuing credentials and everything that happens to them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -11,14 +11,15 @@ import click
 
 from api import documents, granting
 from api.cli import listing, options
-from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
+from api.cli.output import print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
+from api.erasing import erasure_of
+from api.telling import moment
 from ledger.catalogue import PRESETS
 from ledger.commands import (
     Command,
     DescribeCredential,
     EndOverlap,
-    EraseCredential,
     ResumeCredential,
     RevokeCredential,
     SetAllowlist,
@@ -45,6 +46,8 @@ from ledger.values import (
 )
 from projections.credential_list import CredentialFilters
 from projections.credential_status import find_credential, list_successors
+from projections.readings import Shown
+from projections.usage import find_usage
 
 _CREDENTIAL = click.argument("credential_id", type=click.UUID, metavar="CREDENTIAL")
 
@@ -134,15 +137,21 @@ def create(
 @click.option("--unused-since", type=options.Moment(), help="Not used since that time.")
 @click.option("--expiring-before", type=options.Moment(), help="That end by themselves before that time.")
 @click.option("--without-owner", is_flag=True, help="For which nobody's email is known.")
+@options.as_of
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many.")
 @options.as_json
-def list_(organisation: UUID, limit: int, json: bool, **filters: Any) -> None:
-    """List an organisation's credentials: newest first, or by the time that a filter is about."""
+def list_(organisation: UUID, as_of: datetime | None, limit: int, json: bool, **filters: Any) -> None:
+    """List an organisation's credentials: newest first, or by the time that a filter is about.
+
+    As of a time they come newest first whatever the filters, and not --unused-since.
+    """
     with open_ledger() as session:
-        now = datetime.now(UTC)
+        now = options.moment_asked(as_of)
         session.services.ledger.load(ORGANISATION, organisation)  # an empty list of no organisation would mislead
         listing.catch_up(session)
-        found = listing.credentials(session, organisation, CredentialFilters(**filters), now)
+        session.shows(*listing.shown(hints=json, past=as_of is not None), of=organisation)
+        listed = listing.credentials_of_then if as_of else listing.credentials
+        found = listed(session, organisation, CredentialFilters(**filters), now)
         rows, more = list(islice(found, limit)), next(found, None) is not None
         if json:
             data = [session.document(row, now) for row in rows]
@@ -175,6 +184,7 @@ def show(credential_id: UUID, json: bool) -> None:
     """Show one credential."""
     with open_ledger() as session:
         found = session.credential(credential_id)
+        session.shows(Shown.HINT, of=found.organisation_id, about=credential_id)
         successors = list_successors(session.services.store, found.organisation_id, found.id)
         if json:
             row = _row(session, found)
@@ -184,6 +194,25 @@ def show(credential_id: UUID, json: bool) -> None:
         else:
             facts = credential_facts(found, datetime.now(UTC), _row(session, found)["last_used"] or {})
             print_facts([*facts, ("superseded by", successors)])
+
+
+@credential.command()
+@_CREDENTIAL
+@options.as_json
+def usage(credential_id: UUID, json: bool) -> None:
+    """Show where a credential's secrets are used from, and what was answered about it on each day (UTC)."""
+    with open_ledger() as session:
+        credential = session.credential(credential_id)
+        session.shows(Shown.USAGE, of=credential.organisation_id, about=credential_id)
+        found = documents.usage(find_usage(session.services.store, credential_id))
+    if json:
+        print_json(found)
+        return
+    print_table(
+        ("secret", "address", "uses", "first", "last"),
+        [(a["version"], a["address"], a["uses"], a["first_used_at"], a["last_used_at"]) for a in found["addresses"]],
+    )
+    print_table(("day", "answers"), [(d["day"], d["codes"]) for d in found["days"]])
 
 
 @credential.command()
@@ -392,10 +421,8 @@ def erase(credential_id: UUID, yes: bool, reason: str, expected_version: int | N
     """Destroy the personal data of a revoked credential. There is no way back; its history stays."""
     if not yes:
         click.confirm(f"Destroy the personal data of credential {credential_id} for good?", abort=True, err=True)
-    _carry_out(
-        lambda session: EraseCredential(
-            context=session.context(reason), expected_version=expected_version, credential_id=credential_id
-        ),
+    _carry_out_all(
+        lambda session: erasure_of(session.services, credential_id, session.context(reason), expected_version),
         "Its personal data is destroyed.",
         json,
     )
@@ -445,8 +472,13 @@ def _secret_facts(secret: Any, last_used: dict[str, str]) -> str:
 
 
 def _carry_out(command: Callable[[Session], Command], said: str, json: bool) -> None:
+    _carry_out_all(lambda session: [command(session)], said, json)
+
+
+def _carry_out_all(commands: Callable[[Session], Sequence[Command]], said: str, json: bool) -> None:
+    """The last of the commands is the one about the credential."""
     with open_ledger() as session:
-        receipt = session.services.ledger.handle(command(session))
+        receipt = session.services.ledger.handle_all(commands(session))[-1]
         if json:
             print_json(_document(session, receipt.state))
         else:

@@ -31,6 +31,8 @@ from ledger.store.keys import Keyring, same_check_value
 from ledger.store.migrate import SERVER_VERSION_MIN, MigrationError, pending
 from projections.operator_status import administrators_exist
 from projections.runner import lag
+from projections.sealed.attested import WITNESSING, witnessing_delay
+from projections.sealed.sealer import SIGNING, delay
 
 # PostgreSQL stops when it cannot write its log; a gigabyte is what max_wal_size lets it take at once.
 FREE_BYTES_WARN = 2 * 1024**3
@@ -235,7 +237,10 @@ def _administrators(store: LedgerDatastore) -> Finding:
 
 
 def _projections(store: LedgerDatastore, settings: Settings) -> Iterator[Finding]:
-    for name, one in lag(store).items():
+    lags = lag(store) | {SIGNING: delay(store)}
+    if settings.witnesses:
+        lags[WITNESSING] = witnessing_delay(store)
+    for name, one in lags.items():
         behind = one.head - one.position
         if one.seconds_behind > settings.projection_lag_max:
             found = f"{behind} events and {one.seconds_behind:.0f} s behind"

@@ -9,9 +9,10 @@ import click
 
 from api import documents
 from api.cli import options
-from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
+from api.cli.output import print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
-from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, RemoveOperator
+from api.telling import moment
+from ledger.commands import ChangeOperatorRoles, EndTokenOverlap, EraseOperator, RemoveOperator
 from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
 from ledger.operator import Operator
 from ledger.values import Role
@@ -205,6 +206,26 @@ def remove(operator_id: UUID, reason: str, expected_version: int | None, json: b
         click.echo(f"Removed operator {receipt.id}: its tokens are refused.")
 
 
+@operator.command()
+@_OPERATOR
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.reason
+@options.expected_version
+@options.as_json
+def erase(operator_id: UUID, yes: bool, reason: str, expected_version: int | None, json: bool) -> None:
+    """Destroy the name and the email of a removed operator. There is no way back; what it did stays."""
+    if not yes:
+        click.confirm(f"Destroy the name and email of operator {operator_id} for good?", abort=True, err=True)
+    with open_ledger() as session:
+        receipt = session.services.ledger.handle(
+            EraseOperator(context=session.context(reason), expected_version=expected_version, operator_id=operator_id)
+        )
+    if json:
+        print_json(documents.operator(status_row(receipt.state)))
+    else:
+        click.echo(f"Operator {receipt.id}: its name and email are destroyed (version {receipt.version}).")
+
+
 def _warn_without_administrator(session: Session) -> None:
     """Allowed here, unlike over the API: whoever has this command line can always enrol another."""
     if not administrators_exist(session.services.store):
@@ -229,6 +250,7 @@ def operator_facts(found: Operator) -> list[tuple[str, object]]:
         ("production", found.production),
         ("enrolled", found.enrolled_at),
         ("removed", found.removed_at),
+        ("erased", found.erased_at),
         *(
             (
                 f"token {secret.version}",

@@ -12,6 +12,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from api.client_keys import register_key
+from api.moments import past_time
 from ledger.events import StoredSecret
 from ledger.values import PASSWORD_BYTES_MAX
 
@@ -113,6 +114,17 @@ def reason(command: Decorated) -> Decorated:
 def as_json(command: Decorated) -> Decorated:
     """`--json`: for programs."""
     return click.option("--json", "json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def as_of(command: Decorated) -> Decorated:
+    """`--as-of`: a list of the past."""
+    return click.option("--as-of", type=Moment(), help="As they were at this time, read from their histories.")(command)
+
+
+def moment_asked(as_of: datetime | None) -> datetime:
+    """When a list is about: the time of `--as-of`, or now. `InvalidValue` for one that is still to come."""
+    now = datetime.now(UTC)
+    return now if as_of is None else past_time(as_of, "as_of", now)
 
 
 def expected_version(command: Decorated) -> Decorated:

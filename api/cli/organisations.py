@@ -9,8 +9,9 @@ from api import documents
 from api.cli import listing, options
 from api.cli.output import print_json, print_table, tell
 from api.cli.session import open_ledger
-from ledger.commands import RegisterOrganisation, RenameOrganisation
-from ledger.values import Name
+from api.telling import retention
+from ledger.commands import RegisterOrganisation, RenameOrganisation, SetRetention
+from ledger.values import RETENTION_DAYS_MAX, Name
 from projections.organisation_status import status_row
 
 
@@ -57,6 +58,46 @@ def rename(organisation_id: UUID, name: str, reason: str, expected_version: int 
         print_json(documents.organisation(status_row(receipt.state)))
     else:
         click.echo(f"Organisation {receipt.id} is now called {receipt.state.name} (version {receipt.version}).")
+
+
+@organisation.command("set-retention")
+@click.argument("organisation_id", type=click.UUID, metavar="ORGANISATION")
+@click.option("--days", type=click.IntRange(0, RETENTION_DAYS_MAX), help="After so many days; 0 for never.")
+@click.option("--installation", is_flag=True, help="As KEYLEDGER_RETENTION_DAYS says.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.reason
+@options.expected_version
+@options.as_json
+def set_retention(
+    organisation_id: UUID,
+    days: int | None,
+    installation: bool,
+    yes: bool,
+    reason: str,
+    expected_version: int | None,
+    json: bool,
+) -> None:
+    """Say after how many days personal data of an organisation's ended credentials is erased by itself.
+
+    What is due by that goes within seconds and does not come back. `keyledger retention --dry-run --days` shows it.
+    """
+    if (days is None) != installation:
+        raise click.UsageError("say either --days or --installation")
+    with open_ledger() as session:
+        if not yes:
+            click.confirm("Erase for good what is due by this, now and from now on?", abort=True, err=True)
+        receipt = session.services.ledger.handle(
+            SetRetention(
+                context=session.context(reason),
+                expected_version=expected_version,
+                organisation_id=organisation_id,
+                days=days,
+            )
+        )
+    if json:
+        print_json(documents.organisation(status_row(receipt.state)))
+    else:
+        click.echo(f"Personal data of {receipt.state.name} is erased {retention(days)} (version {receipt.version}).")
 
 
 @organisation.command("list")

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import IO, Any
 
 import click
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from api.telling import moment
 
 PIPED_WIDTH = 1_000  # what is piped is cut by whoever reads it, not by us
 
@@ -103,12 +105,8 @@ def cell(value: object) -> Text:
         case Text():
             return value
         case list() | tuple():
-            return Text(", ".join(map(str, value)))
+            separator = "; " if isinstance(value[0], dict) else ", "
+            return Text(separator.join(cell(item).plain for item in value))
         case dict():
-            return Text(", ".join(f"{key}={item}" for key, item in value.items()) or "-")
+            return Text(", ".join(f"{key}={cell(item).plain}" for key, item in value.items()) or "-")
     return Text(str(value))
-
-
-def moment(value: datetime) -> str:
-    """A moment in UTC, to the second."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

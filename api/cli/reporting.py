@@ -19,8 +19,10 @@ from api import documents
 from api.cli import listing, options
 from api.cli.output import print_json_list, print_table, tell
 from api.cli.session import Session, open_ledger
+from api.exporting.csv_files import harmless
 from ledger.service import ORGANISATION
 from projections.credential_list import CredentialFilters
+from projections.credentials_as_of import owners_as_of
 from projections.reports import DUE_DAYS, EXPIRING_DAYS, UNUSED_DAYS
 
 TABLE_ROWS = 200  # some screens; whoever wants more says so or takes CSV
@@ -61,6 +63,7 @@ def report() -> None:
 @click.option(
     "--within", type=options.Duration(), default=f"{DUE_DAYS}d", show_default=True, help="How far ahead to look."
 )
+@options.as_of
 @_reporting
 def due(within: timedelta, **output: Any) -> None:
     """Secrets whose rotation falls due soon, with those that are overdue already."""
@@ -68,6 +71,7 @@ def due(within: timedelta, **output: Any) -> None:
 
 
 @report.command()
+@options.as_of
 @_reporting
 def overdue(**output: Any) -> None:
     """Secrets that are older than the rotation period (KEYLEDGER_ROTATION_DAYS, 90 by default)."""
@@ -88,6 +92,7 @@ def unused(period: timedelta, **output: Any) -> None:
 @click.option(
     "--within", type=options.Duration(), default=f"{EXPIRING_DAYS}d", show_default=True, help="How far ahead to look."
 )
+@options.as_of
 @_reporting
 def expiring(within: timedelta, **output: Any) -> None:
     """Good credentials that end by themselves soon."""
@@ -95,6 +100,7 @@ def expiring(within: timedelta, **output: Any) -> None:
 
 
 @report.command("without-owner")
+@options.as_of
 @_reporting
 def without_owner(**output: Any) -> None:
     """Good credentials for which nobody's email is known."""
@@ -102,15 +108,12 @@ def without_owner(**output: Any) -> None:
 
 
 @report.command("by-owner")
+@options.as_of
 @_reporting
-def by_owner(**output: Any) -> None:
+def by_owner(as_of: datetime | None, **output: Any) -> None:
     """Who answers for how many good credentials, and for how many that are overdue."""
-    _write(
-        _owners,
-        ("contact_email", "credentials", "overdue", "next_rotation_due_at"),
-        ("contact_email", "credentials", "overdue", "next_rotation_due_at"),
-        **output,
-    )
+    columns = ("contact_email", "credentials", "overdue", "next_rotation_due_at")
+    _write(_owners_of_then if as_of else _owners, columns, columns, as_of, **output)
 
 
 _OF_CREDENTIALS = (
@@ -129,17 +132,20 @@ _OF_CREDENTIALS = (
 )
 
 
-def _credentials(filters_at: Callable[[datetime], CredentialFilters], about: str, **output: Any) -> None:
+def _credentials(
+    filters_at: Callable[[datetime], CredentialFilters], about: str, as_of: datetime | None = None, **output: Any
+) -> None:
     """A report of credentials; `about` is the moment for which they are in it, the table's last column."""
+    listed = listing.credentials_of_then if as_of else listing.credentials
 
     def documents(session: Session, organisation: Document, now: datetime) -> Iterator[Document]:
-        for row in listing.credentials(session, organisation["organisation_id"], filters_at(now), now):
+        for row in listed(session, organisation["organisation_id"], filters_at(now), now):
             document = session.document(row, now)
             uses = [secret["last_used_at"] for secret in document["secrets"] if secret["last_used_at"]]
             yield document | {"last_used_at": max(uses, default=None)}
 
     shown = ("id", "name", "status", "kind", "public_id", "mode", "contact_email", about)
-    _write(documents, _OF_CREDENTIALS, shown, **output)
+    _write(documents, _OF_CREDENTIALS, shown, as_of, **output)
 
 
 def _owners(session: Session, organisation: Document, now: datetime) -> Iterator[Document]:
@@ -148,18 +154,32 @@ def _owners(session: Session, organisation: Document, now: datetime) -> Iterator
         yield documents.owner(row, rotation_days)
 
 
+def _owners_of_then(session: Session, organisation: Document, at: datetime) -> Iterator[Document]:
+    rotation_days = session.services.settings.rotation_days
+    for row in owners_as_of(session.services.log, organisation["organisation_id"], at):
+        yield documents.owner(row, rotation_days)
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _write(documents: Documents, columns: Sequence[str], shown: Sequence[str], **output: Any) -> None:
+def _write(
+    documents: Documents,
+    columns: Sequence[str],
+    shown: Sequence[str],
+    as_of: datetime | None = None,
+    **output: Any,
+) -> None:
     """Write a report: `columns` in CSV, those `shown` in a table, the whole documents in JSON."""
     to = _Output(**output)
     if to.json and to.csv:
         raise click.UsageError("--json and --csv exclude each other")
     with open_ledger() as session:
-        now = datetime.now(UTC)
+        now = options.moment_asked(as_of)
         if to.organisation is not None:
             session.services.ledger.load(ORGANISATION, to.organisation)  # an empty report of none would mislead
+        hints = to.json and columns is _OF_CREDENTIALS
+        session.shows(*listing.shown(hints=hints, past=as_of is not None), of=to.organisation)
         listing.catch_up(session)
         lines = (
             (organisation["name"], document)
@@ -201,10 +221,7 @@ def _print_csv(columns: Sequence[str], lines: Iterable[tuple[str, Document]]) ->
 
 
 def _csv_cell(value: object) -> str:
-    """A value in CSV: moments in RFC 3339. What a spreadsheet would run as a formula is made a text by an apostrophe
-    (OWASP, CSV Injection), for others choose what a credential is called.
-    """
+    """A value in CSV: moments in RFC 3339, to the second as people read them."""
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return harmless("" if value is None else str(value))

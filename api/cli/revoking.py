@@ -12,7 +12,7 @@ import click
 
 from api import bulk_revoking, documents
 from api.bulk_revoking import DryRun
-from api.cli import options
+from api.cli import listing, options
 from api.cli.output import print_facts, print_json, print_table, progress_bar, task, tell
 from api.cli.session import Session, open_ledger
 from ledger.bulk_revocation import BulkRevocation, Selection
@@ -100,6 +100,7 @@ def revoke_all(
         session.services.ledger.load(ORGANISATION, organisation)
         looked = _look(session, organisation, selection, because)
         if dry_run:
+            session.shows(*listing.shown(hints=json, past=False), of=organisation)
             _print_looked(session, looked, json)
             return
         if not looked.credential_ids:

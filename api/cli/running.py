@@ -30,20 +30,26 @@ def serve() -> None:
 def project() -> None:
     """Keep the views up to date, as a process of its own, until Ctrl-C. Several share the work safely.
 
-    It also sweeps (revokes what hangs on what was closed), delivers webhooks, and counts for the metrics what the
-    reports hold.
+    It also seals events and has witnesses cosign that, sweeps (revokes what hangs on what was closed), delivers
+    webhooks, and counts for the metrics what the reports hold.
     """
+    from api.attesting import Attestation
+    from api.erasing import erase_again
     from api.observability import configure_logging  # Flask's family comes with it
+    from api.sealing import open_sealed_log
     from api.sweeping import Sweeper
     from api.webhook_delivering import WebhookDeliverer
     from projections.reports import ReportCounter
     from projections.runner import Projector
+    from projections.sealed.sealer import Sealer
 
     configure_logging(checked_settings())
     with open_ledger() as session:
         services = session.services
-        projector, sweeper = Projector(services.log), Sweeper(services)
-        deliverer = WebhookDeliverer(services)
+        erase_again(services)
+        open_sealed_log(services.log, services.ledger)
+        projector, sweeper, sealer = Projector(services.log), Sweeper(services), Sealer(services.log)
+        deliverer, attestation = WebhookDeliverer(services), Attestation(services)
         counter = ReportCounter(services.store, services.settings.rotation_days, services.settings.report_interval)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -52,12 +58,16 @@ def project() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         tell("Projecting; Ctrl-C ends it.")
+        sealer.start()
         sweeper.start()
         deliverer.start()
+        attestation.start()
         counter.start()
         projector.run()
         counter.stop()
+        attestation.stop()
         deliverer.stop()
+        sealer.stop()
         sweeper.stop()
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+import click
 import psycopg
 from uuid_utils.compat import uuid7
 
 from api import documents
+from api.cli.output import tell
+from api.erasing import erase_brought_back
 from api.wiring import Services, database, open_services
 from ledger.account import Account
 from ledger.credential import Credential
@@ -21,6 +24,7 @@ from ledger.service import ACCOUNT, CREDENTIAL, OPERATOR
 from ledger.settings import Settings, SettingsError, from_environment
 from ledger.store.keys import Keyring
 from ledger.values import Reason, Via
+from projections.readings import Reading, Shown, keep_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,27 @@ class Session:
             request_id=self.request_id,
             reason=Reason(reason),
         )
+
+    def shows(self, *what: Shown, of: UUID | None, about: UUID | None = None) -> None:
+        """Note that whoever runs this is shown something of an organisation, or of all for None; and about what.
+
+        Written before it is shown: where that cannot be, nothing is.
+        """
+        if not what:
+            return
+        reading = Reading(
+            organisation_id=of,
+            aggregate_id=about,
+            at=datetime.now(UTC),
+            actor=f"command_line:{system_user()}",
+            roles=[],
+            via=Via.COMMAND_LINE,
+            what=sorted(what),
+            route=_command(),
+            request_id=self.request_id,
+            address="",
+        )
+        keep_readings(self.services.store, [reading])
 
     def credential(self, credential_id: UUID) -> Credential:
         """The credential as it is; `NotFound` where there is none."""
@@ -62,12 +87,23 @@ class Session:
 
 @contextmanager
 def open_ledger() -> Iterator[Session]:
-    """The ledger that the environment describes, on the embedded PostgreSQL of a running `serve` if there is one."""
+    """The ledger that the environment describes, on the embedded PostgreSQL of a running `serve` if there is one.
+
+    What a restored backup brought back of the data of people is erased again before any of it can be shown.
+    """
     settings = checked_settings()
     Keyring.from_settings(settings)  # a missing key is said before a database is started
     refuse_absent_database(settings)
     with database(settings) as conninfo, open_services(settings, conninfo) as services:
+        if erased := erase_brought_back(services):
+            tell(f"A restored backup held the personal data of {erased} that were erased: they were erased again.")
         yield Session(services, str(uuid7()))
+
+
+def _command() -> str:
+    """The command that runs, as it is typed, without what it is given."""
+    _, _, names = click.get_current_context().command_path.partition(" ")
+    return f"keyledger {names}"
 
 
 def checked_settings() -> Settings:

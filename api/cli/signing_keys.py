@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from api.cli import options
-from api.cli.output import moment, print_json, print_table
+from api.cli.output import print_json, print_table
 from api.cli.session import open_ledger
 from api.signing import issue_signing_key, key_document, overlap_of
+from api.telling import moment
 from ledger.values import SigningAlgorithm
 from projections.signing_key_status import list_signing_keys, published
 

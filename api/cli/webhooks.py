@@ -1,22 +1,23 @@
 """`keyledger webhook`: where the events of an organisation's credentials are sent to, and what was delivered."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import click
 
 from api import documents
 from api.cli import options
-from api.cli.output import moment, print_facts, print_json, print_secret, print_table, tell
+from api.cli.output import print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
+from api.telling import moment
 from ledger.commands import Command, DisableWebhookEndpoint, EnableWebhookEndpoint, RemoveWebhookEndpoint
 from ledger.errors import NotFound, WebhookEndpointRemoved
 from ledger.service import ORGANISATION, WEBHOOK_ENDPOINT
-from ledger.webhook_endpoint import WebhookEndpoint
+from ledger.webhook_endpoint import WebhookEndpoint, refuse_to_test
 from ledger.webhooks import EVENT_TYPES, describe_webhook_endpoint, issue_webhook_endpoint, issue_webhook_secret
 from projections.pages import LIMIT_MAX
-from projections.webhook_delivery import STATUSES, find_delivery, list_deliveries, replay
+from projections.webhook_delivery import STATUSES, find_delivery, list_deliveries, queue_test, replay
 from projections.webhook_endpoint_status import list_webhook_endpoints, refuse_too_many, status_row
 
 PAGE_ROWS = 500  # a round trip each
@@ -241,6 +242,22 @@ def delivery(endpoint_id: UUID, delivery_id: UUID, json: bool) -> None:
         print_json(found)
         return
     print_facts(_delivery_facts(found))
+
+
+@webhook.command("test")
+@_ENDPOINT
+@options.as_json
+def test_(endpoint_id: UUID, json: bool) -> None:
+    """Send a message to try an endpoint with: once, without retries."""
+    with open_ledger() as session:
+        endpoint = _endpoint(session, endpoint_id)
+        refuse_to_test(removed_at=endpoint.removed_at, disabled_at=endpoint.disabled_at)
+        delivery_id = queue_test(session.services.store, endpoint.organisation_id, endpoint_id, datetime.now(UTC))
+        found = _delivery(session, endpoint_id, delivery_id)
+    if json:
+        print_json(found)
+    else:
+        click.echo(f"Delivery {delivery_id}: to be sent.")
 
 
 @webhook.command("replay")

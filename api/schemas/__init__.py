@@ -9,9 +9,8 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields, validate
 
 from ledger.values import REASON_CHARS_MAX
+from projections.history import VERSION_MAX
 from projections.pages import CURSOR_CHARS_MAX, LIMIT_DEFAULT, LIMIT_MAX
-
-VERSION_MAX = 2**31 - 1  # no thing ever has as many versions; a larger number is a mistake
 
 
 class Strict(Schema):
@@ -64,6 +63,15 @@ class PageQuery(Strict):
         load_default=LIMIT_DEFAULT,
         validate=validate.Range(min=1, max=LIMIT_MAX),
         metadata={"description": "Entries a page."},
+    )
+
+
+class AsOfQuery(Strict):
+    """A moment or a version of the past; the present where neither is given."""
+
+    as_of = fields.AwareDateTime(metadata={"description": "As it was at this time."})
+    version = fields.Integer(
+        validate=validate.Range(min=1, max=VERSION_MAX), metadata={"description": "As it was at this version."}
     )
 
 

@@ -107,7 +107,10 @@ class AccountOut(Schema):
     closed_at = fields.DateTime(required=True, allow_none=True)
     closed_by = fields.String(required=True, allow_none=True)
     closed_reason = fields.String(required=True, allow_none=True)
-    channels = fields.List(fields.Nested(ActiveChannelOut), required=True)
+    channels = fields.List(
+        fields.Nested(ActiveChannelOut),
+        metadata={"description": "Where a key of its own is good now; absent in the past."},
+    )
     version = fields.Integer(required=True)
 
 

@@ -100,7 +100,7 @@ class ApplicationOut(Schema):
 class ApplicationDetailOut(ApplicationOut):
     """An application, and the APIs that it is connected to as the catalogue has them now."""
 
-    connected_apis = fields.List(fields.Nested(ApiSchema), required=True)
+    connected_apis = fields.List(fields.Nested(ApiSchema), metadata={"description": "Absent where the past is read."})
 
 
 class RegisteredOut(ApplicationOut):

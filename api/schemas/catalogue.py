@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import VERSION_MAX, Strict, Why
+from api.schemas import Strict, Why
 from ledger.catalogue import CUSTOM, NONE, PRESETS
 from ledger.permissions import APIS_MAX
 from ledger.values import (
@@ -14,6 +14,7 @@ from ledger.values import (
     CatalogueName,
     Mode,
 )
+from projections.history import VERSION_MAX
 
 
 def _name(example: str) -> fields.String:

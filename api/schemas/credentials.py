@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import VERSION_MAX, PageQuery, PaginationSchema, Strict, WholeNumber, Why
+from api.schemas import PageQuery, PaginationSchema, WholeNumber, Why
 from api.schemas.catalogue import LABEL, LABEL_PER_GROUP
 from ledger.catalogue import PRESETS
 from ledger.values import (
@@ -269,12 +269,9 @@ class CredentialQuery(PageQuery):
     unused_since = fields.AwareDateTime(metadata={"description": "Good, and not used since this time."})
     expiring_before = fields.AwareDateTime(metadata={"description": "Good, and ends by itself before this time."})
     without_owner = fields.Boolean(metadata={"description": "Good, and nobody's email is known for it."})
-
-
-class AsOfQuery(Strict):
-    """A moment or a version of the past; the present where neither is given."""
-
-    as_of = fields.AwareDateTime(metadata={"description": "As it was at this time."})
-    version = fields.Integer(
-        validate=validate.Range(min=1, max=VERSION_MAX), metadata={"description": "As it was at this version."}
+    as_of = fields.AwareDateTime(
+        metadata={
+            "description": "As they were at this time, newest first; takes a role that reads history, and not "
+            "`unused_since`. A page may come short: go on as long as there is a cursor."
+        }
     )

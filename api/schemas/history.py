@@ -2,9 +2,10 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import VERSION_MAX, PageQuery, PaginationSchema
+from api.schemas import PageQuery, PaginationSchema, Strict
 from ledger.values import NAME_CHARS_MAX
 from projections.activity import TOPICS
+from projections.history import VERSION_MAX
 
 
 class HistoryQuery(PageQuery):
@@ -45,6 +46,62 @@ class HistoryPage(Schema):
 
     data = fields.List(fields.Nested(HistoryEntry), required=True)
     pagination = fields.Nested(PaginationSchema, required=True)
+
+
+_MOMENT_CHARS_MAX = 40  # a time to the microsecond with its zone has 32
+
+
+class DifferenceQuery(Strict):
+    """Between which moments."""
+
+    from_ = fields.String(
+        data_key="from",
+        required=True,
+        validate=validate.Length(min=1, max=_MOMENT_CHARS_MAX),
+        metadata={"description": "A version, or a time with its zone.", "example": "2"},
+    )
+    to = fields.String(
+        validate=validate.Length(min=1, max=_MOMENT_CHARS_MAX),
+        metadata={"description": "The same; now where left out.", "example": "2026-05-31T12:00:00Z"},
+    )
+
+
+class MomentOut(Schema):
+    """A moment of a thing."""
+
+    version = fields.Integer(required=True, metadata={"description": "The version that it had then."})
+    at = fields.DateTime(
+        required=True, metadata={"description": "The time that was asked for, or when the version was recorded."}
+    )
+
+
+class ChangeOut(Schema):
+    """A field that differs, as it was at either moment."""
+
+    before = fields.Raw(required=True, allow_none=True)
+    after = fields.Raw(required=True, allow_none=True)
+
+
+class DifferenceOut(Schema):
+    """What changed of a thing from one moment to another."""
+
+    id = fields.UUID(required=True)
+    kind = fields.String(required=True, metadata={"example": "credential"})
+    organisation_id = fields.UUID(required=True, allow_none=True)
+    from_ = fields.Nested(MomentOut, data_key="from", required=True)
+    to = fields.Nested(MomentOut, required=True)
+    changes = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(ChangeOut),
+        required=True,
+        metadata={"description": "By field. Time alone can change a status; all else comes of the events."},
+    )
+    events = fields.List(
+        fields.Nested(HistoryEntry), required=True, metadata={"description": "The events between, oldest first."}
+    )
+    events_left_out = fields.Integer(
+        required=True, metadata={"description": "How many more there are than the two hundred that are told."}
+    )
 
 
 class ActivityQuery(PageQuery):

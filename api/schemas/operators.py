@@ -85,8 +85,17 @@ class OperatorOut(Schema):
     roles = fields.List(fields.String(), required=True)
     production = fields.Boolean(required=True)
     tokens = fields.List(fields.Nested(TokenOut), required=True)
+    issuer = fields.String(
+        required=True, allow_none=True, metadata={"description": "The identity provider of who signs in there."}
+    )
+    subject = fields.String(
+        required=True, allow_none=True, metadata={"description": "Whom it means; nobody was told their token."}
+    )
     enrolled_at = fields.DateTime(required=True)
     removed_at = fields.DateTime(required=True, allow_none=True)
+    erased_at = fields.DateTime(
+        required=True, allow_none=True, metadata={"description": "When its name and email were destroyed."}
+    )
     version = fields.Integer(required=True)
     secret = fields.String(metadata={"description": "The token, in the answer that made it and never again."})
 
@@ -102,3 +111,7 @@ class OperatorQuery(PageQuery):
     """Which operators."""
 
     organisation_id = fields.UUID(metadata={"description": "Only those of this organisation."})
+    q = fields.String(
+        validate=validate.Length(min=1, max=NAME_CHARS_MAX),
+        metadata={"description": "A part of the name or of the email, in any letter case."},
+    )

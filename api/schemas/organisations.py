@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from api.schemas import PaginationSchema, Why
+from api.schemas import PageQuery, PaginationSchema, Why
 from ledger.values import NAME_CHARS_MAX
 
 
@@ -21,6 +21,23 @@ class OrganisationOut(Schema):
     name = fields.String(required=True)
     registered_at = fields.DateTime(required=True)
     version = fields.Integer(required=True)
+    retention_days = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "After how many days personal data of ended credentials is erased: 0 for never, null for "
+            "what the installation says."
+        },
+    )
+
+
+class OrganisationQuery(PageQuery):
+    """Which tenants."""
+
+    q = fields.String(
+        validate=validate.Length(min=1, max=NAME_CHARS_MAX),
+        metadata={"description": "Words of the name, in any letter case; the last may be cut."},
+    )
 
 
 class OrganisationPage(Schema):

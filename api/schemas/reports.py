@@ -2,7 +2,13 @@
 
 from marshmallow import Schema, fields
 
-from api.schemas import PaginationSchema
+from api.schemas import PageQuery, PaginationSchema
+
+
+class OwnerQuery(PageQuery):
+    """Of which time."""
+
+    as_of = fields.AwareDateTime(metadata={"description": "Who answered for what at this time."})
 
 
 class OwnerOut(Schema):

@@ -123,7 +123,9 @@ class WebhookDeliveryOut(Schema):
 
     id = fields.UUID(required=True)
     endpoint_id = fields.UUID(required=True)
-    credential_id = fields.UUID(required=True)
+    credential_id = fields.UUID(
+        required=True, allow_none=True, metadata={"description": "Null for a test, which is about no credential."}
+    )
     message_id = fields.String(required=True, metadata={"description": "The `webhook-id`, the same at every attempt."})
     type = fields.String(required=True, metadata={"example": "credential.revoked"})
     status = fields.String(required=True, validate=validate.OneOf(list(STATUSES)))

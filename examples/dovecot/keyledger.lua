@@ -27,15 +27,17 @@ function auth_password_verify(request, password)
     asking:add_header("Authorization", "Bearer " .. token)
     asking:add_header("Content-Type", "application/json")
     asking:set_payload(
-        '{"channel":"email","public_id":' .. quoted(request.user) .. ',"secret":' .. quoted(password)
+        '{"channel":"email","mode":"live","public_id":' .. quoted(request.user) .. ',"secret":' .. quoted(password)
         .. ',"client_ip":' .. quoted(request.rip) .. "}"
     )
     local answer = asking:submit()
     if answer:status() ~= 200 then
         return dovecot.auth.PASSDB_RESULT_INTERNAL_FAILURE, "Keyledger answered " .. answer:status()
     end
-    -- A quote inside of a JSON string has a backslash before it, so this is the field and nothing else.
-    if answer:payload():find('"valid":true', 1, true) then
+    -- A quote inside of a JSON string has a backslash before it, so these are the fields and nothing else. A credential
+    -- without a channel, like an API key for HTTP, is good for no mail.
+    local said = answer:payload()
+    if said:find('"valid":true', 1, true) and said:find('"channel":"email"', 1, true) then
         return dovecot.auth.PASSDB_RESULT_OK, {}
     end
     return dovecot.auth.PASSDB_RESULT_PASSWORD_MISMATCH, {}

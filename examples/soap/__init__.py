@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from wsgiref.util import application_uri
 from xml.sax.saxutils import escape
 
 from keyledger_verify import Unanswered, verify
@@ -109,5 +110,4 @@ def _answered(start_response: Callable[..., Any], status: str, text: str) -> Ite
 
 
 def _address(environ: dict[str, Any]) -> str:
-    address = f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}{environ.get('SCRIPT_NAME', '')}/"
-    return escape(address, {'"': "&quot;"})
+    return escape(application_uri(environ).rstrip("/") + "/", {'"': "&quot;"})

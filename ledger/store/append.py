@@ -113,12 +113,27 @@ IDEMPOTENCY = Statement(
     (_TEXTS, _TEXTS, _BYTEAS, _UUIDS, _BYTEAS),
 )
 RELEASED_CLAIMS = Statement(b"released_claims", b"DELETE FROM ledger_claims WHERE aggregate_id = ANY($1)", (_UUIDS,))
+# An answer that is kept for a retry may show what was personal; one that the same batch keeps was made after that.
+FORGOTTEN_ANSWERS = Statement(
+    b"forgotten_answers",
+    b"UPDATE ledger_idempotency SET answer = NULL WHERE aggregate_id = ANY($1) AND answer IS NOT NULL",
+    (_UUIDS,),
+)
 DESTROYED_DATA_KEYS = Statement(
     b"destroyed_data_keys", b"DELETE FROM ledger_data_keys WHERE aggregate_id = ANY($1)", (_UUIDS,)
 )
 
 # In this order a batch writes them, each where some command of it has something for it.
-_IN_ORDER = (EVENTS, TAKEN_OVER_CLAIMS, CLAIMS, DATA_KEYS, IDEMPOTENCY, RELEASED_CLAIMS, DESTROYED_DATA_KEYS)
+_IN_ORDER = (
+    EVENTS,
+    TAKEN_OVER_CLAIMS,
+    CLAIMS,
+    DATA_KEYS,
+    FORGOTTEN_ANSWERS,
+    IDEMPOTENCY,
+    RELEASED_CLAIMS,
+    DESTROYED_DATA_KEYS,
+)
 _ELEMENT_OIDS = {_UUIDS: UUID_OID, _BIGINTS: _BIGINT, _TEXTS: TEXT_OID, _BYTEAS: _BYTEA}
 
 
@@ -195,7 +210,7 @@ def pack(append: Append) -> Packed:
     if append.releases_claims:
         parts[RELEASED_CLAIMS] = Part(1, (own_id,))
     if append.destroys_data_key:
-        parts[DESTROYED_DATA_KEYS] = Part(1, (own_id,))
+        parts[FORGOTTEN_ANSWERS] = parts[DESTROYED_DATA_KEYS] = Part(1, (own_id,))
     return Packed(
         aggregate_id,
         first,

@@ -38,12 +38,20 @@ def find_answer(log: EventLog, actor: str, key: str, fingerprint: bytes) -> Kept
     )
     if row is None:
         return None
-    if not hmac.compare_digest(bytes(row["fingerprint"]), fingerprint):
+    kept = bytes(row["fingerprint"])
+    if not any(hmac.compare_digest(kept, each) for each in log.keyring.fingerprints(fingerprint)):
         raise IdempotencyKeyReused("this Idempotency-Key was used with another request")
     if row["answer"] is None:
         raise IdempotencyAnswerExpired(row["aggregate_id"])
     answer = log.keyring.unseal_answer(bytes(row["answer"]), f"{actor}\n{key}".encode())
     return KeptAnswer(answer, row["aggregate_id"])
+
+
+def forget_answer(log: EventLog, actor: str, key: str) -> None:
+    """Give the answer under this key no more, before its time is over: whoever got it says that it is stored."""
+    log.datastore.rows(
+        "UPDATE ledger_idempotency SET answer = NULL WHERE actor = %s AND key = %s RETURNING 1", (actor, key)
+    )
 
 
 def position_of(log: EventLog, aggregate_id: UUID, version: int) -> int:

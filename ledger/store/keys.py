@@ -2,8 +2,9 @@
 
 The master key is 32 random bytes from a file or a variable, never from the database. A ring holds the current one first
 and retired ones after it, one base64 line each. From each, HKDF-SHA256 (RFC 5869) derives keys for separate uses:
-digesting secrets, wrapping data keys, sealing kept answers, signing access tokens, and a check value by which a wrong
-key is noticed before anything is written. Sealing is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce.
+digesting secrets, wrapping data keys, sealing kept answers, telling requests apart, signing access tokens and
+checkpoints, and a check value by which a wrong key is noticed before anything is written. Sealing is AES-256-GCM (NIST
+SP 800-38D) with a random 96-bit nonce.
 """
 
 import base64
@@ -85,6 +86,7 @@ class Keyring:
         )
         self._wrapping = {name: AESGCM(derive(key, "wrapping data keys")) for name, key in self._masters.items()}
         self._answers = {name: AESGCM(derive(key, "kept answers")) for name, key in self._masters.items()}
+        self._requests = [derive(key, "fingerprints of requests") for key in self._masters.values()]
 
     def __repr__(self) -> str:
         return f"Keyring(current={self.current!r}, {len(self._masters)} keys)"
@@ -141,6 +143,16 @@ class Keyring:
         seed = derive(self._masters[master_key_id], use, _P256_BYTES)
         return derive_private_key(int.from_bytes(seed, "big") % (_P256_ORDER - 1) + 1, SECP256R1())
 
+    def sealing_seed(self, master_key_id: str, kid: str, tree: UUID) -> bytes:
+        """The seed of the Ed25519 key that signs a tree's checkpoints: derived, so that it is stored nowhere.
+
+        Each tree has its own, for a policy may not list one key for two logs (C2SP tlog-policy). Raises
+        `WrongMasterKey` where the ring lacks the master key.
+        """
+        if master_key_id not in self._masters:
+            raise WrongMasterKey(f"the sealing key {kid} cannot be derived from the master keys at hand")
+        return derive(self._masters[master_key_id], f"signing checkpoints {kid} {tree}")
+
     def holds(self, master_key_id: str) -> bool:
         """Whether this master key is in the ring."""
         return master_key_id in self._masters
@@ -157,6 +169,13 @@ class Keyring:
             return self._answers[name].decrypt(nonce, rest, associated)
         except (KeyError, InvalidTag):
             raise WrongMasterKey("a kept answer cannot be opened with the master keys at hand") from None
+
+    def fingerprints(self, asked: bytes) -> list[bytes]:
+        """What tells one request from another, under each master key, the current one first.
+
+        A request may hold a password that somebody chose, so without the key nothing can be tried against it.
+        """
+        return [hmac.digest(key, asked, hashlib.sha256) for key in self._requests]
 
 
 def key_id(master_key: bytes) -> str:

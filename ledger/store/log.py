@@ -8,16 +8,18 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
+import msgspec
 import psycopg
+from cryptography.exceptions import InvalidTag
 from eventsourcing.persistence import StoredEvent
 from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 
-from ledger.events import Recorded
+from ledger.events import Event, Recorded
 from ledger.settings import Settings
-from ledger.store.codec import decode, encode, unseal, unseal_in_place
+from ledger.store.codec import UnknownTopic, decode, encode, unseal, unseal_in_place
 from ledger.store.datastore import LedgerDatastore, Params, unavailable_as_such
-from ledger.store.keys import DataKey, Keyring, WrappedKey
+from ledger.store.keys import DataKey, Keyring, WrappedKey, WrongMasterKey
 from ledger.store.migrate import MigrationError, pending, register_master_keys
 from ledger.store.recorder import Append, BatchStatistics, LedgerRecorder, Positions
 
@@ -46,6 +48,17 @@ class Change(NamedTuple):
     aggregate_id: UUID
     organisation_id: UUID | None
     topic: str
+
+
+class Stored(NamedTuple):
+    """An event as the log holds it: the exact bytes, in their place, which ids tell as texts: so leaves have them."""
+
+    position: int
+    aggregate_id: str
+    aggregate_version: int
+    organisation_id: str | None
+    topic: str
+    state: bytes
 
 
 class EventLog:
@@ -99,13 +112,24 @@ class EventLog:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def history(self, aggregate_id: UUID, *, up_to_version: int | None = None) -> History:
-        """One aggregate's events, with its data key, in one look. Empty where there is no such aggregate."""
+    def history(
+        self,
+        aggregate_id: UUID,
+        *,
+        after_version: int = 0,
+        up_to_version: int | None = None,
+        limit: int | None = None,
+    ) -> History:
+        """One aggregate's events, with its data key, in one look. Empty where there is no such aggregate.
+
+        Only those after a version and up to another, and at most `limit` of them, where these are given.
+        """
         with self.datastore.cursor_of_tuples() as curs:
             curs.execute(
                 f"SELECT {_COLUMNS_WITH_KEY} "
-                "WHERE e.originator_id = %s AND e.originator_version <= %s ORDER BY e.originator_version",
-                (aggregate_id, 2**62 if up_to_version is None else up_to_version),
+                "WHERE e.originator_id = %s AND e.originator_version > %s AND e.originator_version <= %s "
+                "ORDER BY e.originator_version LIMIT %s",
+                (aggregate_id, after_version, 2**62 if up_to_version is None else up_to_version, limit),
                 prepare=True,
                 binary=True,
             )
@@ -131,7 +155,10 @@ class EventLog:
         for aggregate_id, of_one in groupby(rows, itemgetter(0)):
             events = list(of_one)
             data_key = self._unwrapped(aggregate_id, events[0][6], events[0][7])
-            found[aggregate_id] = History([unseal(_recorded(row), data_key) for row in events], data_key)
+            recorded = [_recorded(row) for row in events]
+            for one in recorded:
+                unseal_in_place(one, data_key)
+            found[aggregate_id] = History(recorded, data_key)
         return found
 
     def head(self, *, connection: AnyConnection | None = None) -> int:
@@ -140,15 +167,31 @@ class EventLog:
             row = curs.execute("SELECT position FROM ledger_head").fetchone()
         return int(row[0]) if row else 0
 
-    def changes(self, after: int, up_to: int, *, connection: AnyConnection | None = None) -> list[Change]:
-        """What was recorded after a position and up to another, in order, without what the events say."""
+    def changes(self, after: int, limit: int, *, connection: AnyConnection) -> tuple[int, list[Change]]:
+        """The position of the newest event, and what was recorded after another position, in order, without what the
+        events say; of that at most `limit`. Both in one look, for those who wait for it hold up a revocation.
+        """
+        rows = connection.execute(
+            "SELECT h.position, e.notification_id, e.originator_id, e.organisation_id, e.topic FROM ledger_head h "
+            "LEFT JOIN LATERAL (SELECT * FROM ledger_events "
+            "WHERE notification_id > %s AND notification_id <= h.position ORDER BY notification_id LIMIT %s"
+            ") e ON true ORDER BY e.notification_id",
+            (after, limit),
+            prepare=True,
+        ).fetchall()
+        return (int(rows[0][0]) if rows else 0), [Change(*row[1:]) for row in rows if row[1] is not None]
+
+    def stored_after(self, after: int, limit: int, *, connection: AnyConnection | None = None) -> list[Stored]:
+        """At most `limit` events after a position, in order, as they are stored."""
         with self._cursor(connection) as curs:
             curs.execute(
-                "SELECT notification_id, originator_id, organisation_id, topic FROM ledger_events "
-                "WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id",
-                (after, up_to),
+                "SELECT notification_id, originator_id::text, originator_version, organisation_id::text, topic, state "
+                "FROM ledger_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
+                (after, limit),
+                prepare=True,
+                binary=True,
             )
-            return [Change(*row) for row in curs]
+            return [Stored(*row) for row in curs.fetchall()]
 
     def read(
         self,
@@ -193,6 +236,57 @@ class EventLog:
                 recorded = self._in_clear(row)
                 found.setdefault(recorded.aggregate_id, []).append(recorded)
         return found
+
+    def states_at(self, positions: Sequence[int], *, connection: AnyConnection | None = None) -> dict[int, bytes]:
+        """The stored bytes of the events at these positions, as far as there are any."""
+        with self._cursor(connection) as curs:
+            curs.execute(
+                "SELECT notification_id, state FROM ledger_events WHERE notification_id = ANY(%s)",
+                (list(positions),),
+                prepare=True,
+                binary=True,
+            )
+            return dict(curs.fetchall())
+
+    def recorded_at(
+        self, positions: Sequence[int], *, sealed: bool = False, connection: AnyConnection | None = None
+    ) -> list[tuple[Recorded, bool]]:
+        """The events at these positions, in order, and whether the data key of each is there.
+
+        Personal fields are in clear, unless they may stay `sealed`, which costs less.
+        """
+        with self._cursor(connection) as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_WITH_KEY} WHERE e.notification_id = ANY(%s) ORDER BY e.notification_id",
+                (list(positions),),
+                prepare=True,
+                binary=True,
+            )
+            rows = curs.fetchall()
+        return [(_recorded(row) if sealed else self._in_clear(row), row[7] is not None) for row in rows]
+
+    def personal_at(
+        self, positions: Sequence[int], *, connection: AnyConnection | None = None
+    ) -> Iterator[tuple[int, Event | None, bool]]:
+        """The events at these positions that have personal fields, in clear, and whether their data key is there.
+
+        None stands for one that cannot be read, whether its bytes or its key were tampered with.
+        """
+        with self._cursor(connection) as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_WITH_KEY} WHERE e.notification_id = ANY(%s)",
+                (list(positions),),
+                prepare=True,
+                binary=True,
+            )
+            rows = curs.fetchall()
+        for row in rows:
+            try:
+                recorded = _recorded(row)
+                if recorded.event.PERSONAL:
+                    yield recorded.position, self._in_clear(row).event, row[7] is not None
+            except (UnknownTopic, WrongMasterKey, msgspec.MsgspecError, InvalidTag, ValueError):
+                yield row[5], None, True
 
     @contextmanager
     def _cursor(self, connection: AnyConnection | None) -> Iterator[psycopg.Cursor[TupleRow]]:

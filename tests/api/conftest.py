@@ -35,8 +35,13 @@ class Answer:
 
     status_code: int
     headers: Headers
-    text: str
+    data: bytes
     json: Any
+
+    @property
+    def text(self) -> str:
+        """The body as a text."""
+        return self.data.decode()
 
 
 class SignedIn:
@@ -53,7 +58,7 @@ class SignedIn:
         """The response to one request."""
         given_headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         response = self.client.open(path, method=method, json=body, headers=given_headers, **more)
-        return Answer(response.status_code, response.headers, response.text, response.get_json(silent=True))
+        return Answer(response.status_code, response.headers, response.data, response.get_json(silent=True))
 
 
 SignIn = Callable[..., SignedIn]

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,11 @@ from api.app import create_app
 from api.attempts import FailedAttempts
 from api.rate_limits import RateLimiter
 from api.wiring import Services
-from ledger.values import Channel, Kind, Login
+from ledger.errors import StoreUnavailable
+from ledger.store.datastore import LedgerDatastore
+from ledger.values import Channel, Kind, Login, Role
 from tests import given
-from tests.api.conftest import Answer, SignedIn
+from tests.api.conftest import Answer, SignedIn, SignIn
 
 UNKNOWN = "kl_api_key_live_0000000000000000000000000000002C8GjS"
 
@@ -67,8 +70,69 @@ def test_a_login_that_is_guessed_at_is_refused_from_wherever_and_another_is_not(
         asked = {"public_id": "Ada", "channel": "ftp", "client_ip": f"192.0.2.{number}"}
         assert ask(gateway, "not her password at all", **asked).json["code"] == "NOT_FOUND"
 
-    assert ask(gateway, secrets["ada"], public_id="ada", channel="ftp").status_code == 429
+    assert ask(gateway, "another guess of mine", public_id="ada", channel="ftp").status_code == 429
     assert ask(gateway, secrets["grace"], public_id="grace", channel="ftp").json["code"] == "VALID"
+
+
+def test_another_tenants_gateway_and_another_channel_lock_nobody_out(
+    services: Services, organisation: UUID, gateway: SignedIn, sign_in: SignIn
+) -> None:
+    login = {"kind": Kind.CHANNEL_LOGIN, "login": Login("ada")}
+    _, ftp = given.a_credential(services, organisation, channel=Channel.FTP, **login)
+    _, rest = given.a_credential(services, organisation, channel=Channel.HTTP, **login)
+    _, good = given.a_credential(services, organisation)
+    other = sign_in(Role.VERIFIER, organisation_id=given.an_organisation(services, "Another"))
+    theirs = SignedIn(gateway.client, other.token, other.operator_id)
+    for _ in range(4):
+        ask(theirs, "no password of hers", public_id="ada", channel="ftp", client_ip="192.0.2.7")
+
+    assert ask(gateway, good, client_ip="192.0.2.7").json["code"] == "VALID"
+    for _ in range(3):
+        ask(gateway, "no password of hers", public_id="ada", channel="ftp")
+    assert ask(gateway, "no password of hers", public_id="ada", channel="ftp").status_code == 429
+    assert ask(gateway, rest, public_id="ada", channel="http").json["code"] == "VALID"
+    # What was generated is not guessed at, so its holder is not kept out.
+    assert ask(gateway, ftp, public_id="ada", channel="ftp").json["code"] == "VALID"
+
+
+def test_an_address_that_nobody_told_of_is_the_gateways_own_and_counts_for_nothing(
+    services: Services, organisation: UUID, gateway: SignedIn
+) -> None:
+    _, good = given.a_credential(services, organisation)
+
+    def authorize(secret: str, where: dict[str, str] | None = None) -> Any:
+        said = {"X-Gateway-Token": gateway.token, "X-API-Key": secret}
+        return gateway.client.get("/v1/authorize", headers=said, environ_overrides=where)
+
+    for _ in range(9):
+        assert authorize(UNKNOWN).headers["X-Code"] == "NOT_FOUND"
+    assert authorize(good).status_code == 200
+    # As a socket of both families writes it, and as a proxy before us wrote it.
+    for where in ({"REMOTE_ADDR": "::ffff:192.0.2.8"}, {"HTTP_X_FORWARDED_FOR": "192.0.2.8"}):
+        for _ in range(9):
+            assert authorize(UNKNOWN, where).headers["X-Code"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [("", {"X-Real-IP": "unix:"}), ("", {"X-Real-IP": "not an address"}), ("?client_ip=", {}), ("?client_ip=x", {})],
+)
+def test_clients_whose_address_is_told_and_cannot_be_read_count_as_one(
+    services: Services, organisation: UUID, gateway: SignedIn, query: str, told: dict[str, str]
+) -> None:
+    _, good = given.a_credential(services, organisation)
+
+    def authorize(secret: str, query: str, told: dict[str, str]) -> Any:
+        said = {"X-Gateway-Token": gateway.token, "X-API-Key": secret, **told}
+        return gateway.client.get(f"/v1/authorize{query}", headers=said)
+
+    for _ in range(3):
+        assert authorize(UNKNOWN, query, told).headers["X-Code"] == "NOT_FOUND"
+    assert authorize(good, query, told).headers["X-Code"] == "TOO_MANY_ATTEMPTS"
+    assert authorize(good, "?client_ip=another", {}).headers["X-Code"] == "TOO_MANY_ATTEMPTS"
+    assert authorize(good, "", {"X-Real-IP": "192.0.2.8"}).status_code == 200
+    assert authorize(good, "", {}).status_code == 200
+    assert ask(gateway, good).json["code"] == "VALID"
 
 
 def test_a_holder_whose_credential_is_refused_for_another_reason_guesses_nothing(
@@ -150,6 +214,21 @@ def test_what_is_wrong_with_a_batch_is_named(verifier: SignedIn, questions: Any,
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, field)
 
 
+def test_of_a_batch_only_the_questions_of_whoever_failed_too_often_go_without_an_answer(
+    services: Services, organisation: UUID, gateway: SignedIn
+) -> None:
+    _, good = given.a_credential(services, organisation)
+    guessed = [{"secret": UNKNOWN, "client_ip": "192.0.2.7"}] * 4
+    others = [{"secret": good, "client_ip": "192.0.2.7"}, {"secret": good, "client_ip": "192.0.2.8"}]
+
+    answer = gateway("POST", "/v1/verify/batch", {"questions": [*guessed, *others]})
+
+    codes = [one["code"] for one in answer.json["verdicts"]]
+    assert codes == ["NOT_FOUND"] * 3 + ["TOO_MANY_ATTEMPTS"] * 2 + ["VALID"]
+    assert answer.json["verdicts"][4]["valid"] is False
+    assert answer.json["verdicts"][4]["credential_id"] is None
+
+
 def test_a_batch_takes_a_gateways_token(administrator: SignedIn, client: FlaskClient) -> None:
     body = {"questions": [{"secret": UNKNOWN}]}
     assert administrator("POST", "/v1/verify/batch", body).status_code == 403
@@ -161,3 +240,104 @@ def test_basic_counts_for_its_user(gateway: SignedIn) -> None:
     said = {"X-Gateway-Token": gateway.token, "Authorization": basic}
     codes = [gateway.client.get("/v1/authorize?channel=ftp", headers=said).headers["X-Code"] for _ in range(3)]
     assert codes == ["NOT_FOUND", "NOT_FOUND", "TOO_MANY_ATTEMPTS"]
+
+
+def test_failures_of_a_batch_that_was_not_answered_count_once_it_is(
+    services: Services, organisation: UUID, gateway: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, good = given.a_credential(services, organisation)
+    guessed = {"secret": UNKNOWN, "client_ip": "192.0.2.7"}
+    body = {"questions": [guessed, guessed, {"secret": good, "client_ip": "192.0.2.7"}]}
+    look_up, looked_up = LedgerDatastore.look_up, 0
+
+    def lost_at_the_third(*asked: Any) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        if looked_up == 3:
+            raise StoreUnavailable("the connection was lost")
+        return look_up(*asked)
+
+    monkeypatch.setattr(LedgerDatastore, "look_up", lost_at_the_third)
+    assert gateway("POST", "/v1/verify/batch", body).status_code == 503
+    answered = gateway("POST", "/v1/verify/batch", body)
+
+    assert [one["code"] for one in answered.json["verdicts"]] == ["NOT_FOUND", "NOT_FOUND", "VALID"]
+    assert ask(gateway, **guessed).json["code"] == "NOT_FOUND"  # the third
+    assert ask(gateway, **guessed).status_code == 429
+
+
+# --- clients of OAuth 2 ----------------------------------------------------------------------------------------------
+
+
+def ask_for_a_token(gateway: SignedIn, **form: str) -> Any:
+    return gateway.client.post("/oauth2/token", data={"grant_type": "client_credentials", **form})
+
+
+def test_nobody_keeps_a_client_out_by_guessing_at_it_from_elsewhere(
+    services: Services, organisation: UUID, gateway: SignedIn
+) -> None:
+    guessed, secret = given.a_credential(services, organisation, kind=Kind.OAUTH_CLIENT)
+    form = {"grant_type": "client_credentials", "client_id": guessed.state.public_id}
+
+    def from_address(address: str, presented: str) -> Any:
+        return gateway.client.post(
+            "/oauth2/token", data={**form, "client_secret": presented}, environ_base={"REMOTE_ADDR": address}
+        )
+
+    for _ in range(3):
+        wrong = from_address("203.0.113.9", UNKNOWN)
+        assert (wrong.status_code, wrong.json["error"]) == (401, "invalid_client")
+
+    refused = from_address("203.0.113.9", secret)
+    assert (refused.status_code, refused.json["code"]) == (429, "too_many_attempts")
+    assert from_address("198.51.100.1", secret).status_code == 200
+
+
+def test_assertions_that_are_not_good_count_for_their_address_and_not_for_the_client_they_name(
+    services: Services, organisation: UUID, gateway: SignedIn
+) -> None:
+    client, secret = given.a_credential(services, organisation, kind=Kind.OAUTH_CLIENT)
+    public_id = client.state.public_id
+    asserting = {
+        "client_id": public_id,
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "eyJhbGciOiJFZERTQSJ9.e30.e30",
+    }
+    for _ in range(3):
+        assert ask_for_a_token(gateway, **asserting).status_code == 401
+
+    assert ask_for_a_token(gateway, **asserting).status_code == 429
+    elsewhere = gateway.client.post(
+        "/oauth2/token",
+        data={"grant_type": "client_credentials", "client_id": public_id, "client_secret": secret},
+        environ_overrides={"REMOTE_ADDR": "192.0.2.99"},
+    )
+    assert elsewhere.status_code == 200
+
+
+def test_clients_of_unreadable_addresses_behind_a_trusted_proxy_count_as_one(
+    services: Services, organisation: UUID
+) -> None:
+    client, secret = given.a_credential(services, organisation, kind=Kind.OAUTH_CLIENT)
+    settings = replace(services.settings, failures_per_address=3, trusted_proxies=(ip_network("10.0.0.1"),))
+    app = create_app(replace(services, settings=settings, attempts=FailedAttempts(settings)))
+
+    def behind_the_proxy(forwarded_for: str, presented: str) -> int:
+        return (
+            app.test_client()
+            .post(
+                "/oauth2/token",
+                data={
+                    "grant_type": "client_credentials",
+                    "client_id": client.state.public_id,
+                    "client_secret": presented,
+                },
+                headers={"X-Forwarded-For": forwarded_for},
+                environ_overrides={"REMOTE_ADDR": "10.0.0.1"},
+            )
+            .status_code
+        )
+
+    assert [behind_the_proxy(f"nonsense {number}", UNKNOWN) for number in range(5)] == [401] * 3 + [429] * 2
+    assert behind_the_proxy("nonsense", secret) == 429
+    assert behind_the_proxy("192.0.2.7", secret) == 200

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from api import fast_path, observability
 from api.app import create_app
+from api.oauth_server import FORM
 from api.wiring import Services
 from ledger.commands import RevokeCredential
 from ledger.errors import StoreUnavailable
@@ -202,6 +203,45 @@ def test_every_plain_subrequest_is_answered_as_the_application_does(
 
     assert quick == slow
     assert fast.answered == len(quick) * 3 // 4  # all but those that ask for no mode, which is told to be wrong
+
+
+def test_every_plain_form_is_answered_as_the_application_does(
+    administrator: SignedIn, verifier: SignedIn, credentials: dict[str, tuple[str, str | None]], fast: Counting
+) -> None:
+    def post(path: str, form: bytes, authorization: str | None, *, plain: bool) -> TestResponse:
+        media_type = FORM if plain else f"{FORM}; charset=utf-8"
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return verifier.client.post(path, data=form, headers=headers, content_type=media_type)
+
+    def basic(name: str) -> str:
+        secret, public_id = credentials[name]
+        return "Basic " + base64.b64encode(f"{public_id or ''}:{secret}".encode()).decode()
+
+    granted = b"grant_type=client_credentials"
+    token = post("/oauth2/token", granted, basic("client"), plain=False).get_json()["access_token"].encode()
+    good = [(granted, basic("client")), (granted + b"&scope=customer%3Aview", basic("client"))]
+    asked = [
+        *(("/oauth2/token", form, signed_in) for form, signed_in in good),
+        *(("/oauth2/token", granted, basic(name)) for name in credentials if name != "client"),
+        *(
+            ("/oauth2/token", form, basic("client"))
+            for form in (b"", b"grant_type=", granted * 2, granted + b"&" + granted, granted + b"&scope=nobody%3Ahas")
+        ),
+        *(("/oauth2/token", form, basic("client")) for form in (b"\xff", b"grant_type=%ff", b"a=1&" * 101)),
+        *(("/oauth2/token", granted, header) for header in (None, "", "Basic", "Basic !", "Bearer x")),
+        *(
+            ("/oauth2/introspect", b"token=" + text, signed_in)
+            for text in (token, b"x", b"")
+            for signed_in in (basic("client"), f"Bearer {verifier.token}", f"Bearer {administrator.token}", "Bearer x")
+        ),
+    ]
+    for path, form, signed_in in asked:
+        quick, slow = (post(path, form, signed_in, plain=plain) for plain in (True, False))
+        for answer in (quick, slow):
+            if answer.status_code == 200 and path == "/oauth2/token":
+                answer.data = answer.data.replace(answer.get_json()["access_token"].encode(), b"a token")
+        assert alike(quick) == alike(slow), (path, form, signed_in)
+    assert fast.answered == len(asked) - 4  # all but those that cannot be read, and the one that says it twice
 
 
 def test_a_query_of_a_stranger_or_a_long_one_is_not_remembered(verifier: SignedIn, fast: Counting) -> None:

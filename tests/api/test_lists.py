@@ -9,9 +9,11 @@ import pytest
 
 from api import commanding
 from api.wiring import Services
-from ledger.commands import RevokeCredential, RotateSecret, SuspendCredential
-from ledger.values import Channel, EmailAddress, Environment, Kind, Label, Login, Mode, Role
+from ledger.commands import RenameOrganisation, RevokeCredential, RotateSecret, SuspendCredential
+from ledger.values import Channel, EmailAddress, Environment, Kind, Label, Login, Mode, Name, Role
+from projections import organisation_status
 from projections.runner import Projector, wait_for
+from projections.words import SEARCH_WALK_ROWS
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
 
@@ -178,6 +180,56 @@ def test_an_operator_of_one_organisation_lists_that_one(
 
 def _create(caller: SignedIn, path: str) -> Answer:
     return caller("POST", path, {"kind": "api_key", "mode": "test", "preset": "read_only"})
+
+
+@pytest.mark.parametrize("search_walk", [SEARCH_WALK_ROWS, 1])
+def test_organisations_are_found_by_words_the_last_of_which_may_be_cut(
+    services: Services, administrator: SignedIn, monkeypatch: pytest.MonkeyPatch, search_walk: int
+) -> None:
+    monkeypatch.setattr(organisation_status, "SEARCH_WALK_ROWS", search_walk)
+    for name in ("Night Railways", "Nightwatch", "100% Day_light", "Zürcher Straßenbahn"):
+        given.an_organisation(services, name)
+
+    def found(q: str) -> list[str]:
+        return [one["name"] for one in listed(administrator, "/v1/organisations", q=q, limit=1)]
+
+    assert found("NIGHT") == ["Night Railways", "Nightwatch"]
+    assert (found("rail night"), found("night rail"), found("rails")) == ([], ["Night Railways"], [])
+    assert (found("100"), found("day-light"), found("light")) == (
+        ["100% Day_light"],
+        ["100% Day_light"],
+        ["100% Day_light"],
+    )
+    assert (found("zurcher"), found("strass")) == (["Zürcher Straßenbahn"], ["Zürcher Straßenbahn"])
+    renamed = listed(administrator, "/v1/organisations", q="nightwatch")[0]["id"]
+    command = RenameOrganisation(context=given.context(), organisation_id=UUID(renamed), name=Name("Dayshift"))
+    services.ledger.handle(command)
+    assert (found("nightwatch"), found("dayshift")) == ([], ["Dayshift"])
+    assert administrator("GET", "/v1/organisations?q=%25").json["errors"][0]["field"] == "q"
+
+
+@pytest.mark.parametrize("kind", ["operators", "organisations"])
+def test_a_search_is_of_a_list_of_its_own_and_of_a_bounded_text(
+    services: Services, administrator: SignedIn, kind: str
+) -> None:
+    for name in ("Night Railways", "Nightwatch", "100% Day_light"):
+        given.an_organisation(services, name) if kind == "organisations" else given.an_operator(services, name=name)
+    first = administrator("GET", f"/v1/{kind}?q=night&limit=1").json["pagination"]["cursor"]
+    assert administrator("GET", f"/v1/{kind}?q=watch&limit=1&cursor={first}").json["code"] == "invalid_cursor"
+    for q in ("", "x" * 201, "a%00b"):
+        assert administrator("GET", f"/v1/{kind}?q={q}").status_code == 422
+
+
+def test_operators_are_found_by_a_part_of_what_they_are_called(services: Services, administrator: SignedIn) -> None:
+    for name in ("Night Railways", "Nightwatch", "100% Day_light"):
+        given.an_operator(services, name=name)
+
+    def found(q: str) -> list[str]:
+        return [one["name"] for one in listed(administrator, "/v1/operators", q=q, limit=1)]
+
+    assert found("NIGHT") == ["Night Railways", "Nightwatch"]
+    assert found("t r") == ["Night Railways"]
+    assert (found("%"), found("y_l"), found("t_r")) == (["100% Day_light"], ["100% Day_light"], [])
 
 
 def test_a_client_reads_its_own_write(

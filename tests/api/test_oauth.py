@@ -2,11 +2,14 @@
 
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote_plus
 from uuid import UUID
 
 import pytest
@@ -15,8 +18,10 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from api.app import create_app
+from api.oauth_server import FORM
 from api.signing import Algorithms, Signer, issue_signing_key
 from api.wiring import Services
+from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
     ConnectApis,
     EndOverlap,
@@ -25,6 +30,7 @@ from ledger.commands import (
     RotateSecret,
     SuspendCredential,
 )
+from ledger.issuing import adopt_credential
 from ledger.permissions import api_names
 from ledger.store.keys import Keyring
 from ledger.values import Kind, Mode, Network, Role, Scope, SigningAlgorithm
@@ -97,6 +103,46 @@ def test_a_client_gets_a_token_that_the_published_keys_verify(client: FlaskClien
 def test_the_secret_may_come_in_the_body(client: FlaskClient, oauth_client: OAuthClient) -> None:
     form = {**GRANT, "client_id": oauth_client.public_id, "client_secret": oauth_client.secret}
     assert client.post("/oauth2/token", data=form).status_code == 200
+
+
+@pytest.mark.parametrize("secret", ["c2Vj+cmV0/==", "50% off", "a&b=c d"])
+@pytest.mark.parametrize("encode", [quote_plus, str], ids=["form-encoded", "as it is"])
+def test_a_secret_of_another_system_may_be_form_encoded_or_as_it_is(
+    client: FlaskClient, services: Services, organisation: UUID, secret: str, encode: Callable[[str], str]
+) -> None:
+    command = adopt_credential(
+        services.keyring.digests,
+        DEFAULT_CATALOGUE,
+        given.context(),
+        organisation,
+        sha256=sha256(secret.encode()).hexdigest(),
+        imported_from="the old system",
+        kind="oauth_client",
+        mode="live",
+        contact_email="dev@example.com",
+        preset="read_only",
+    )
+    public_id = services.ledger.handle(command).state.public_id
+    basic = b64encode(f"{encode(public_id)}:{encode(secret)}".encode()).decode()
+
+    answer = client.post("/oauth2/token", data=GRANT, headers={"Authorization": f"Basic {basic}"})
+
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_form_that_does_not_tell_its_length_is_not_taken_in_part(
+    services: Services, oauth_client: OAuthClient
+) -> None:
+    small = create_app(replace(services, settings=replace(services.settings, body_bytes_max=1_024))).test_client()
+    basic = b64encode(f"{oauth_client.public_id}:{oauth_client.secret}".encode()).decode()
+    answer = small.post(
+        "/oauth2/token",
+        input_stream=BytesIO(b"grant_type=client_credentials&scope=" + b"a" * 2_000),
+        headers={"Authorization": f"Basic {basic}"},
+        content_type=FORM,
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == 413
 
 
 def test_two_ways_at_once_are_refused(oauth_client: OAuthClient) -> None:
@@ -273,7 +319,7 @@ def test_an_expired_token_is_not_good(
 ) -> None:
     token = oauth_client.token()
     later = datetime.now(UTC) + timedelta(seconds=services.settings.access_token_seconds + 1)
-    monkeypatch.setattr("api.oauth_server.now", lambda: later)
+    monkeypatch.setattr("api.fast_path._now", lambda: later)
     assert not oauth_client.active(token)
 
 
@@ -306,6 +352,9 @@ def test_a_gateway_tells_where_the_token_was_presented(
         assert by_gateway(client, verifier, token, **(good | wrong)) == {"active": False}
     assert by_gateway(client, verifier, token) == {"active": False}
     assert by_gateway(client, verifier, token, channel="post")["error"] == "invalid_request"
+    # What would go unheard is refused: a proxy's variable that was not set must not mean that nothing is required.
+    for unheard in ({"mode": ""}, {"channel": ""}, {"client_ip": ""}, {"api": "payments"}, {"scopes": "customer:view"}):
+        assert by_gateway(client, verifier, token, **(good | unheard))["error"] == "invalid_request", unheard
 
 
 def test_another_organisations_gateway_learns_nothing(
@@ -336,6 +385,7 @@ HEADERS: list[Any] = [
     {"alg": "EdDSA", "kid": "x\x00", "typ": "at+jwt"},
     {"alg": "HS256", "kid": "x", "typ": "at+jwt"},
     {"alg": "EdDSA", "crit": ["x"], "x": 1},
+    *({"alg": "EdDSA", "kid": "x", "typ": "at+jwt", "crit": crit} for crit in (5, True, None, [5])),
 ]
 FORGED = [forged(header) for header in HEADERS]
 

@@ -88,6 +88,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "no audience": {"aud": None},
     "expired": {"exp": 1},
     "good for too long": {"exp": 2**40},
+    "good for longer than any number": {"exp": 10**400},
     "no number": {"exp": "x"},
     "without an end": {"exp": None},
     "of another issuer": {"iss": "somebody"},

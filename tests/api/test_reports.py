@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from api.wiring import Services
-from ledger.commands import RevokeCredential, SuspendCredential
+from ledger.commands import DescribeCredential, RevokeCredential, SuspendCredential
 from ledger.values import EmailAddress
+from projections import credentials_as_of
 from projections.runner import Projector, wait_for
 from tests import given
 from tests.api.conftest import SignedIn
@@ -91,3 +92,55 @@ def test_the_cursor_of_another_list_is_refused(
     for path in (f"/v1/organisations/{organisation}/credentials", f"/v1/organisations/{other}/reports/owners"):
         answer = administrator("GET", path, query_string={"cursor": cursor})
         assert (answer.status_code, answer.json["code"]) == (422, "invalid_cursor"), path
+
+
+def test_who_answered_for_what_at_a_past_time_is_told_as_it_was_then(
+    services: Services, projector: Projector, administrator: SignedIn, organisation: UUID, owners: str
+) -> None:
+    make(services, organisation, "Grace@example.com", 130)
+    handed_over = make(services, organisation, "grace@example.com", 50)
+    ended = make(services, organisation, "edsger@example.com", 40)
+    make(services, organisation, "late@example.com", 5)
+    for command in (
+        DescribeCredential(
+            context=given.context(NOW - timedelta(days=10)),
+            credential_id=handed_over,
+            contact_email=EmailAddress("ada@example.com"),
+        ),
+        RevokeCredential(context=given.context(NOW - timedelta(days=10)), credential_id=ended),
+    ):
+        services.ledger.handle(command)
+    caught_up(services)
+
+    def told(days: int, **page: Any) -> Any:
+        as_of = (NOW - timedelta(days=days)).isoformat()
+        return administrator("GET", owners, query_string={"as_of": as_of, **page}).json
+
+    def counted(days: int) -> list[tuple[str, int, int]]:
+        return [(one["contact_email"], one["credentials"], one["overdue"]) for one in told(days)["data"]]
+
+    assert counted(60) == [("grace@example.com", 1, 0)]
+    assert counted(20) == [("edsger@example.com", 1, 0), ("grace@example.com", 2, 1)]
+    assert counted(7) == [("ada@example.com", 1, 0), ("grace@example.com", 1, 1)]
+    assert told(0)["data"] == administrator("GET", owners).json["data"]
+    first = told(20, limit=1)
+    rest = told(20, limit=1, cursor=first["pagination"]["cursor"])
+    assert first["data"] + rest["data"] == told(20)["data"]
+    assert administrator("GET", owners, query_string={"as_of": "2999-01-01T00:00:00Z"}).status_code == 422
+
+
+def test_of_more_credentials_than_a_request_can_look_at_owners_of_the_past_are_refused(
+    services: Services,
+    projector: Projector,
+    administrator: SignedIn,
+    organisation: UUID,
+    owners: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(3):
+        make(services, organisation, "ada@example.com", 2)
+    caught_up(services)
+    as_of = (NOW - timedelta(days=1)).isoformat()
+    for bound, status in ((3, 200), (2, 422)):
+        monkeypatch.setattr(credentials_as_of, "LOOKED_AT_MAX", bound)
+        assert administrator("GET", owners, query_string={"as_of": as_of}).status_code == status

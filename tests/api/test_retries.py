@@ -1,8 +1,10 @@
 """Idempotency-Key: a retry gets the first answer again, and nothing is done twice, however the two race."""
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from uuid import UUID, uuid4
 
+import orjson
 import psycopg
 import pytest
 from flask import Flask
@@ -11,6 +13,7 @@ from psycopg import sql
 from api.wiring import Services
 from ledger.settings import Settings
 from ledger.store.housekeeping import ANSWER_MINUTES, keep_house
+from ledger.store.keys import Keyring
 from ledger.values import Mode
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
@@ -46,6 +49,28 @@ def test_a_retry_gets_the_same_answer_secret_included_and_records_nothing(
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
     assert events(services) == head
+
+
+def test_nothing_that_is_kept_of_a_request_lets_its_password_be_tried(
+    administrator: SignedIn, services: Services, credentials: str
+) -> None:
+    login = {"kind": "channel_login", "mode": "test", "channel": "ftp", "preset": "read_only", "login": "ada"}
+    body = orjson.dumps(login | {"secret": "plum-Tractor-osmosis-41"})
+    headers = {"Idempotency-Key": "own", "Authorization": f"Bearer {administrator.token}"}
+
+    made = administrator.client.post(credentials, data=body, headers=headers, content_type="application/json")
+
+    assert made.status_code == 201, made.text
+    row = services.store.row("SELECT fingerprint FROM ledger_idempotency WHERE key = 'own'")
+    asked = f"POST\n{credentials}\n\n".encode() + body
+    assert row is not None
+    assert bytes(row["fingerprint"]) not in (sha256(asked).digest(), sha256(sha256(asked).digest()).digest())
+
+
+def test_a_retry_is_known_after_the_master_key_was_rotated() -> None:
+    before, after = Keyring([b"o" * 32]), Keyring([b"n" * 32, b"o" * 32])
+    assert before.fingerprints(b"asked")[0] in after.fingerprints(b"asked")
+    assert before.fingerprints(b"asked")[0] != after.fingerprints(b"asked")[0]
 
 
 def test_a_retry_of_a_change_is_answered_though_its_version_is_stale_by_now(
@@ -134,7 +159,7 @@ def test_after_ten_minutes_a_retry_is_told_what_the_request_was_about(
     assert administrator("POST", credentials, KEY, key).text == first.text
     _grow_older(settings, 2)
     if housekeeping:
-        keep_house(services.store)
+        keep_house(services.store, 90, 365)
     late = administrator("POST", credentials, KEY, key)
 
     assert (late.status_code, late.json["code"]) == (409, "idempotency_answer_expired")
@@ -152,7 +177,7 @@ def test_a_key_that_housekeeping_has_not_removed_yet_is_still_known(
     assert (
         administrator("POST", credentials, KEY, {"Idempotency-Key": "k"}).json["code"] == "idempotency_answer_expired"
     )
-    keep_house(services.store)
+    keep_house(services.store, 90, 365)
     assert administrator("POST", credentials, KEY, {"Idempotency-Key": "k"}).status_code == 201
 
 

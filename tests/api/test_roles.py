@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.wiring import Services
-from ledger.values import Mode, Role
+from ledger.values import SEALED_LOG_ID, Mode, Role
+from projections.exported_files import Written, keep_written
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
+from tests.projections.keeping_up import catch_up
 
 ADMINISTRATORS = {Role.ADMINISTRATOR}
 WRITERS = {Role.ADMINISTRATOR, Role.OPERATOR}
@@ -22,6 +25,7 @@ READERS = {Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.VIEWER}
 OVERSEERS = {Role.ADMINISTRATOR, Role.AUDITOR}
 
 ORGANISATION = "/v1/organisations/{organisation}"
+LEDGER = f"{ORGANISATION}/ledger"
 ACCOUNTS = f"{ORGANISATION}/accounts"
 ACCOUNT = f"{ACCOUNTS}/{{account}}"
 CREDENTIALS = f"{ORGANISATION}/credentials"
@@ -39,6 +43,8 @@ DELIVERY = f"{WEBHOOK}/deliveries/{{delivery}}"
 
 
 BULK = f"{ORGANISATION}/bulk-revocations"
+EXPORTS = f"{ORGANISATION}/exports"
+REVIEWS = f"{ORGANISATION}/access-reviews"
 OF_ALL_KEYS = {"filter": {"kind": "api_key"}, "revocation_reason": "compromised"}
 
 
@@ -61,17 +67,45 @@ class Operation:
     for_all_only: bool = False
 
 
+OPENING = f"aggregate_id={SEALED_LOG_ID}&version=1"  # of the provable log, which concerns no organisation
+
 OPERATIONS = [
     Operation("GET", "/v1/organisations", READERS, own_list=True),
     Operation("POST", "/v1/organisations", ADMINISTRATORS, {"name": "New"}, for_all_only=True),
     Operation("GET", ORGANISATION, READERS),
     Operation("PATCH", ORGANISATION, ADMINISTRATORS, {"name": "Renamed"}),
     Operation("GET", f"{ORGANISATION}/events", HISTORIANS),
+    Operation("GET", LEDGER, HISTORIANS),
+    Operation("GET", f"{LEDGER}/checkpoint", HISTORIANS),
+    Operation("GET", f"{LEDGER}/tile/{{path}}", HISTORIANS),
+    Operation("GET", f"{LEDGER}/proofs/consistency?old=0", HISTORIANS),
+    Operation("GET", f"{LEDGER}/proofs/event?aggregate_id={{organisation}}&version=1", HISTORIANS),
+    Operation("GET", f"{LEDGER}/proofs/timestamp?aggregate_id={{organisation}}&version=1", HISTORIANS),
+    Operation("GET", f"{LEDGER}/policy", HISTORIANS),
+    Operation("GET", f"{LEDGER}/proofs/event.tlog-proof?aggregate_id={{organisation}}&version=1", HISTORIANS),
+    Operation("GET", "/v1/ledger/root", HISTORIANS, own_list=True),
+    Operation("GET", "/v1/ledger/root/checkpoint", HISTORIANS, own_list=True),
+    Operation("GET", "/v1/ledger/root/tile/{path}", HISTORIANS, own_list=True),
+    Operation("GET", "/v1/ledger/root/entries", HISTORIANS, own_list=True),
+    Operation("GET", "/v1/ledger/root/proofs/consistency?old=0", HISTORIANS, own_list=True),
+    Operation("GET", "/v1/ledger/policy", HISTORIANS, own_list=True),
+    Operation("GET", "/v1/ledger/installation", HISTORIANS, for_all_only=True),
+    Operation("GET", "/v1/ledger/installation/checkpoint", HISTORIANS, for_all_only=True),
+    Operation("GET", "/v1/ledger/installation/tile/{path}", HISTORIANS, for_all_only=True),
+    Operation("GET", "/v1/ledger/installation/policy", HISTORIANS, for_all_only=True),
+    Operation("GET", "/v1/ledger/installation/proofs/consistency?old=0", HISTORIANS, for_all_only=True),
+    Operation("GET", f"/v1/ledger/installation/proofs/event?{OPENING}", HISTORIANS, for_all_only=True),
+    Operation("GET", f"/v1/ledger/installation/proofs/event.tlog-proof?{OPENING}", HISTORIANS, for_all_only=True),
+    Operation("GET", f"/v1/ledger/installation/proofs/timestamp?{OPENING}", HISTORIANS, for_all_only=True),
+    Operation("GET", f"{ORGANISATION}?version=1", HISTORIANS),
+    Operation("GET", f"{ORGANISATION}/difference?from=1", HISTORIANS),
     Operation("GET", ACCOUNTS, READERS),
     Operation("POST", ACCOUNTS, WRITERS, {"kind": "master", "name": "New"}),
     Operation("POST", ACCOUNTS, WRITERS, {"kind": "master", "name": "Old", "opened_on": "2020-01-01"}, production=True),
     Operation("GET", ACCOUNT, READERS),
+    Operation("GET", f"{ACCOUNT}?version=1", HISTORIANS),
     Operation("GET", f"{ACCOUNT}/events", HISTORIANS),
+    Operation("GET", f"{ACCOUNT}/difference?from=1", HISTORIANS),
     Operation("PATCH", ACCOUNT, WRITERS, {"name": "Renamed"}),
     Operation("POST", f"{ACCOUNT}/close", WRITERS, {"reason": "contract ended"}, production=True),
     Operation("GET", CATALOGUE, READERS),
@@ -82,15 +116,20 @@ OPERATIONS = [
     Operation("GET", f"{ORGANISATION}/applications", READERS),
     Operation("POST", f"{ORGANISATION}/applications", WRITERS, {"title": "New"}),
     Operation("GET", APPLICATION, READERS),
+    Operation("GET", f"{APPLICATION}?version=1", HISTORIANS),
     Operation("GET", f"{APPLICATION}/events", HISTORIANS),
+    Operation("GET", f"{APPLICATION}/difference?from=1", HISTORIANS),
     Operation("PATCH", APPLICATION, WRITERS, {"title": "Renamed"}),
     Operation("PUT", f"{APPLICATION}/apis", WRITERS, {"apis": ["orders"]}, live=True),
     Operation("POST", f"{APPLICATION}/archive", WRITERS, live=True),
     Operation("GET", CREDENTIALS, READERS),
+    Operation("GET", f"{CREDENTIALS}?as_of=2026-01-01T00:00:00Z", HISTORIANS),
     Operation("POST", CREDENTIALS, WRITERS, KEY, live=True),
     Operation("GET", CREDENTIAL, READERS),
     Operation("GET", f"{CREDENTIAL}?version=1", HISTORIANS),
     Operation("GET", f"{CREDENTIAL}/events", HISTORIANS),
+    Operation("GET", f"{CREDENTIAL}/usage", HISTORIANS),
+    Operation("GET", f"{CREDENTIAL}/difference?from=1", HISTORIANS),
     Operation("PATCH", CREDENTIAL, WRITERS, {"name": "new"}, live=True),
     Operation("PUT", f"{CREDENTIAL}/allowlist", WRITERS, {"allowlist": ["192.0.2.1"]}, live=True),
     Operation("POST", f"{CREDENTIAL}/rotate", WRITERS, {"overlap_seconds": 60}, live=True),
@@ -104,14 +143,32 @@ OPERATIONS = [
     Operation("POST", BULK, WRITERS, {**OF_ALL_KEYS, "digest": "0" * 64}, live=True),
     Operation("GET", f"{BULK}/{{run}}", READERS),
     Operation("GET", f"{ORGANISATION}/reports/owners", READERS),
+    Operation("GET", f"{ORGANISATION}/reports/owners?as_of=2026-01-01T00:00:00Z", HISTORIANS),
+    Operation("GET", f"{ORGANISATION}/retention", HISTORIANS),
+    Operation("PUT", f"{ORGANISATION}/retention", ADMINISTRATORS, {"days": 90}, production=True),
+    Operation("GET", f"{ORGANISATION}/readings", OVERSEERS),
+    Operation("GET", "/v1/installation/readings", OVERSEERS, for_all_only=True),
+    Operation("GET", EXPORTS, OVERSEERS),
+    Operation("POST", EXPORTS, OVERSEERS, {"reason": "yearly audit"}),
+    Operation("GET", f"{EXPORTS}/{{export}}", OVERSEERS),
+    Operation("GET", f"{EXPORTS}/{{export}}/content", OVERSEERS),
+    Operation("GET", f"{EXPORTS}/{{export}}/manifest?format=csv", OVERSEERS),
+    Operation("GET", REVIEWS, OVERSEERS),
+    Operation("POST", REVIEWS, OVERSEERS, {"reason": "yearly audit"}),
+    Operation("GET", f"{REVIEWS}/{{access_review}}", OVERSEERS),
+    Operation("GET", f"{REVIEWS}/{{access_review}}/content?format=csv", OVERSEERS),
+    Operation("GET", f"{REVIEWS}/{{access_review}}/manifest?format=csv", OVERSEERS),
     Operation("GET", WEBHOOKS, READERS),
     Operation("POST", WEBHOOKS, ADMINISTRATORS, {"url": "https://hooks.example.com/"}),
     Operation("GET", WEBHOOK, READERS),
+    Operation("GET", f"{WEBHOOK}?version=1", HISTORIANS),
     Operation("GET", f"{WEBHOOK}/events", HISTORIANS),
+    Operation("GET", f"{WEBHOOK}/difference?from=1", HISTORIANS),
     Operation("PATCH", WEBHOOK, ADMINISTRATORS, {"description": "new"}),
     Operation("POST", f"{WEBHOOK}/disable", ADMINISTRATORS),
     Operation("POST", f"{WEBHOOK}/enable", ADMINISTRATORS),
     Operation("POST", f"{WEBHOOK}/rotate-secret", ADMINISTRATORS),
+    Operation("POST", f"{WEBHOOK}/test", ADMINISTRATORS),
     Operation("DELETE", WEBHOOK, ADMINISTRATORS),
     Operation("GET", f"{WEBHOOK}/deliveries", READERS),
     Operation("GET", DELIVERY, READERS),
@@ -133,10 +190,14 @@ OPERATIONS = [
         live=True,
     ),
     Operation("GET", OPERATOR, OVERSEERS),
+    Operation("GET", f"{OPERATOR}?version=1", OVERSEERS),
+    Operation("GET", f"{OPERATOR}/events", OVERSEERS),
+    Operation("GET", f"{OPERATOR}/difference?from=1", OVERSEERS),
     Operation("PUT", f"{OPERATOR}/roles", ADMINISTRATORS, {"roles": ["auditor"], "production": "{live}"}),
     Operation("POST", f"{OPERATOR}/rotate-token", ADMINISTRATORS, live=True),
     Operation("POST", f"{OPERATOR}/end-overlap", ADMINISTRATORS),
     Operation("DELETE", OPERATOR, ADMINISTRATORS),
+    Operation("POST", f"{OPERATOR}/erase", ADMINISTRATORS),
 ]
 
 # What takes no operator's token, or has tests of its own for who may ask.
@@ -164,6 +225,8 @@ ELSEWHERE = {
 def test_every_route_is_in_the_table(app: Flask) -> None:
     in_the_table = {(o.method, o.path.partition("?")[0]) for o in OPERATIONS} | ELSEWHERE
     for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/console/"):
+            continue  # tests/console/test_guard.py holds all its pages
         path = re.sub(r"<(?:\w+:)?(\w+?)(?:_id)?>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert (method, path) in in_the_table, f"{method} {path} is not in the table of who may do what"
@@ -179,6 +242,8 @@ class Things:
     credential: UUID
     operator: UUID
     run: UUID
+    export: UUID
+    review: UUID
     endpoint: UUID
     delivery: UUID
     live: bool
@@ -206,6 +271,9 @@ class Things:
             endpoint=self.endpoint,
             delivery=self.delivery,
             run=self.run,
+            export=self.export,
+            access_review=self.review,
+            path="entries/000.p/1",
         )
         headers = {"If-Match": "*"} if operation.method in ("PUT", "PATCH") else {}
         answer = caller(operation.method, path, body, headers)
@@ -228,9 +296,15 @@ def make(services: Services) -> Make:
         operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation, production=live)
         account = given.an_account(services, organisation)
         run = given.a_bulk_revocation(services, organisation, credential.id)
+        export = given.an_export(services, organisation)
+        review = given.an_access_review(services, organisation)
+        for handed_out in (export, review):
+            keep_written(services.store, handed_out, "csv", datetime.now(UTC), Written(0, {}, 0, "0" * 64))
         endpoint = given.a_webhook_endpoint(services, organisation)
         delivery = given.a_webhook_delivery(services, organisation, endpoint, credential.id)
-        return Things(organisation, account, application, credential.id, operator, run, endpoint, delivery, live)
+        return Things(
+            organisation, account, application, credential.id, operator, run, export, review, endpoint, delivery, live
+        )
 
     return made
 
@@ -266,6 +340,11 @@ def test_each_role_may_do_what_the_table_says(
                 if scope == "another":
                     where = given.an_organisation(services)
                 caller = sign_in(role, organisation_id=where, production=production)
+                if "/ledger" in operation.path or operation.path.endswith("/content"):
+                    given.sealed(services)
+                    given.stamped(services)
+                if operation.path.startswith(f"{REVIEWS}/") or "owners?as_of" in operation.path:
+                    catch_up(services)
                 head = services.log.head()
                 status, code = things.ask(caller, operation)
                 refusal = expected(operation, role, scope=scope, production=production, live=live)

@@ -1,5 +1,6 @@
 """Closing an account: refused at once, and told soon after by the history of everything that hangs on it."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -146,3 +147,22 @@ def test_a_sweep_that_fails_is_tried_again(services: Services, monkeypatch: pyte
         time.sleep(0.01)
     sweeper.stop()
     assert len(tried) >= 3
+
+
+def test_a_sweep_that_fails_keeps_no_other_from_its_own(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "SWEEP_SECONDS", 0.01)
+    done = threading.Event()
+
+    def fails(_: Services) -> int:
+        raise RuntimeError("for good")
+
+    def does_its_own(_: Services) -> int:
+        done.set()
+        return 0
+
+    sweeper = Sweeper(services, (fails, does_its_own))
+    sweeper.start()
+    try:
+        assert done.wait(10)
+    finally:
+        sweeper.stop()

@@ -1,6 +1,7 @@
 """POST /v1/verify: every code, every kind of secret, and who may ask."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from api.app import create_app
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
@@ -22,6 +24,7 @@ from ledger.issuing import adopt_credential, issue_credential
 from ledger.secrets import SECRET_CHARS_MAX
 from ledger.values import Channel, Kind, Mode, Network, PublicId, Role, Scope
 from ledger.verification import Code
+from projections.verification_cache import VerificationCache
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
 
@@ -354,7 +357,7 @@ def test_without_a_good_token_nothing_is_said(services: Services, verifier: Sign
         ({"secret": "x" * (SECRET_CHARS_MAX + 1)}, "secret"),
         ({"secret": None}, "secret"),
         ({"client_ip": "192.0.2.0/24"}, "client_ip"),
-        ({"client_ip": "fe80::1%eth0"}, "client_ip"),
+        ({"client_ip": "fe80::1%"}, "client_ip"),
         ({"mode": ""}, "mode"),
         ({"mode": "production"}, "mode"),
         ({"channel": "telex"}, "channel"),
@@ -369,3 +372,14 @@ def test_a_question_that_cannot_be_meant_is_refused_with_the_field_it_is_about(
 
     assert answer.status_code == 422, answer.text
     assert {error["field"] for error in answer.json["errors"]} == {field}
+
+
+def test_a_mistyped_secret_is_not_looked_for(services: Services, organisation: UUID, verifier: SignedIn) -> None:
+    cache = VerificationCache(services.log, entries_max=10, seconds_max=60)
+    gateway = SignedIn(create_app(replace(services, cache=cache)).test_client(), verifier.token, verifier.operator_id)
+    _, good = given.a_credential(services, organisation)
+
+    assert code(gateway, good[:-1] + ("a" if good[-1] != "a" else "b")) == "MALFORMED"
+    assert (cache.hits, cache.misses) == (0, 0)
+    assert code(gateway, good) == "VALID"
+    assert (cache.hits, cache.misses) == (0, 1)

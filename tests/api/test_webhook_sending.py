@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from api import webhook_sending
+from api import exchange, webhook_sending
 from api.webhook_sending import post
 from projections.webhook_delivery import RESPONSE_CHARS_MAX
 from tests.receiving import Receiver, receiving
@@ -58,7 +58,7 @@ def over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiv
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     trusting = ssl.create_default_context(cafile=str(file))
-    monkeypatch.setattr(webhook_sending, "_tls", lambda: trusting)
+    monkeypatch.setattr(exchange, "_tls", lambda: trusting)
     with receiving(context) as running:
         yield running
 
@@ -97,7 +97,7 @@ def test_tls_is_checked_for_the_name_though_the_address_is_connected_to(
 
     wrong = post(over_tls.url, b"{}", {}, HERE)  # a certificate for a name is none for the address
     assert (wrong.status, "certificate" in wrong.error.lower()) == (None, True)
-    monkeypatch.setattr(webhook_sending, "_tls", ssl.create_default_context)
+    monkeypatch.setattr(exchange, "_tls", ssl.create_default_context)
     unknown = post(named, b"{}", {}, HERE)
     assert (unknown.status, "certificate" in unknown.error.lower()) == (None, True)
     assert len(over_tls.received) == 1

@@ -1,5 +1,6 @@
 """Webhooks: what happens to a credential is sent to the organisation's endpoints, signed, in order, at least once."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from flask import Flask
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from api import webhook_delivering
@@ -20,9 +22,9 @@ from ledger.settings import Settings
 from ledger.values import Channel, EmailAddress, Kind, Login, Mode, Role, Via
 from projections import webhook_endpoint_status
 from projections.runner import wait_for as wait_for_views
-from projections.webhook_delivery import RETRY_SECONDS
+from projections.webhook_delivery import RETRY_SECONDS, DueDelivery, list_due
 from tests import given
-from tests.api.conftest import SignedIn, SignIn
+from tests.api.conftest import Answer, SignedIn, SignIn
 from tests.conftest import OpenServices
 from tests.receiving import Received, Receiver, receiving
 
@@ -223,6 +225,68 @@ def test_the_schedule_ends_after_days_and_a_failed_message_can_be_replayed_by_ha
     wait_for_delivery(administrator, path, status="delivered", attempts=3)
 
 
+def test_what_is_replayed_while_its_last_attempt_fails_is_sent_again(
+    services: Services,
+    administrator: SignedIn,
+    organisation: UUID,
+    receiver: Receiver,
+    deliverer: WebhookDeliverer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook_delivering, "RETRY_SECONDS", (0.01,))
+    path, _ = register(administrator, organisation, receiver.url)
+    replayed: list[Answer] = []
+
+    def replay() -> None:
+        if len(receiver.received) == 2:  # the last attempt there is
+            delivery = deliveries(administrator, path)[0]["id"]
+            replayed.append(administrator("POST", f"{path}/deliveries/{delivery}/replay"))
+
+    receiver.before_answering = replay
+    receiver.answer(500, 500)
+    given.a_credential(services, organisation)
+
+    wait_for_delivery(administrator, path, status="delivered", attempts=3)
+    assert [answer.json["status"] for answer in replayed] == ["pending"]
+
+
+def test_an_endpoint_is_tried_with_one_signed_message_whichever_types_it_is_sent(
+    administrator: SignedIn, organisation: UUID, receiver: Receiver, deliverer: WebhookDeliverer
+) -> None:
+    path, endpoint = register(administrator, organisation, receiver.url, event_types=["credential.revoked"])
+
+    queued = administrator("POST", f"{path}/test")
+
+    assert queued.status_code == 200
+    assert (queued.json["type"], queued.json["status"], queued.json["credential_id"]) == (
+        "webhook.test",
+        "pending",
+        None,
+    )
+    event = checked(endpoint["secret"], receiver.wait_for(1)[0])
+    assert (event["type"], event["subject"]) == ("webhook.test", endpoint["id"])
+    assert event["data"] == {"endpoint_id": endpoint["id"]}
+    wait_for_delivery(administrator, path, id=queued.json["id"], status="delivered", attempts=1)
+
+    receiver.answer(500)
+    refused = administrator("POST", f"{path}/test").json
+    wait_for_delivery(administrator, path, id=refused["id"], status="failed", attempts=1, last_status=500)
+
+
+def test_a_test_that_waits_is_the_one_meant_and_one_that_could_not_be_sent_is_refused(
+    administrator: SignedIn, organisation: UUID, receiver: Receiver
+) -> None:
+    path, _ = register(administrator, organisation, receiver.url)
+    first, second = (administrator("POST", f"{path}/test").json["id"] for _ in range(2))
+    assert first == second
+
+    administrator("POST", f"{path}/disable")
+    assert administrator("POST", f"{path}/test").json["code"] == "webhook_endpoint_disabled"
+    administrator("DELETE", path)
+    assert administrator("POST", f"{path}/test").json["code"] == "webhook_endpoint_removed"
+    assert len(deliveries(administrator, path)) == 1
+
+
 def test_another_process_goes_on_where_one_ended(
     services: Services,
     open_another: OpenServices,
@@ -260,6 +324,71 @@ def test_an_endpoint_that_hangs_does_not_hold_another_up(
         receiver.wait_for(1)
         assert time.monotonic() - began < 1.0
         slow.before_answering = lambda: None
+
+
+def test_what_is_left_of_one_organisation_does_not_hold_another_up(
+    services: Services, administrator: SignedIn, organisation: UUID
+) -> None:
+    other = given.an_organisation(services, "Another")
+    queued: list[UUID] = []
+    for owner in (organisation, organisation, organisation, other):
+        _, endpoint = register(administrator, owner, "http://127.0.0.1:9/")
+        given.a_webhook_delivery(services, owner, UUID(endpoint["id"]), UUID(endpoint["id"]))
+        queued.append(UUID(endpoint["id"]))
+
+    def due(limit: int, *sent_now: DueDelivery) -> list[DueDelivery]:
+        with services.store.connect() as connection:
+            return list_due(connection, datetime.now(UTC), sent_now=sent_now, each=2, limit=limit)
+
+    assert [one.endpoint_id for one in due(2)] == [queued[0], queued[3]]
+    assert [one.endpoint_id for one in due(4)] == [queued[0], queued[3], queued[1], queued[2]]
+    assert [one.endpoint_id for one in due(1, *due(1))] == [queued[3]]
+
+
+# --- the metrics -----------------------------------------------------------------------------------------------------
+
+
+def test_metrics_tell_what_came_of_sending_and_how_long_the_oldest_waits(
+    services: Services,
+    administrator: SignedIn,
+    organisation: UUID,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook_delivering, "RETRY_SECONDS", (0.01,))
+    oldest = "keyledger_webhook_oldest_seconds"
+
+    def figures() -> dict[str, float]:
+        text = administrator.client.get("/metrics").text
+        return {name: float(value) for name, value in re.findall(r"^(keyledger_webhook\S+) (\S+)$", text, re.MULTILINE)}
+
+    def of(outcome: str) -> str:
+        return f'keyledger_webhooks_total{{outcome="{outcome}"}}'
+
+    assert all(figures()[of(outcome)] == 0 for outcome in ("delivered", "retried", "failed", "disabled"))
+    path, _ = register(administrator, organisation, receiver.url)
+    credential = given.a_credential(services, organisation)[0].id
+    waiting = given.a_webhook_delivery(services, organisation, UUID(path.rpartition("/")[2]), credential)
+    services.store.rows("UPDATE webhook_delivery SET queued_at = now() - interval '1 hour' RETURNING 1")
+    assert 3_600 <= figures()[oldest] < 3_700
+
+    deliverer = WebhookDeliverer(services)
+    deliverer.start()
+    receiver.wait_for(2)  # the one that waited, and the credential's creation
+    receiver.answer(500, 500)
+    suspend(services, credential)
+    wait_for_delivery(administrator, path, status="failed")
+    assert administrator("GET", f"{path}/deliveries/{waiting}").json["status"] == "delivered"
+    monkeypatch.setattr(webhook_delivering, "RETRY_SECONDS", (60,))
+    receiver.answer(410)
+    resume(services, credential)
+    wait_for_delivery(administrator, path, type="credential.resumed", attempts=1)
+    deliverer.stop()
+
+    counted = figures()
+    outcomes = {outcome: counted[of(outcome)] for outcome in ("delivered", "retried", "failed", "disabled")}
+    assert outcomes == {"delivered": 2, "retried": 2, "failed": 1, "disabled": 1}
+    assert counted[oldest] == 0  # what waits for one that is disabled is held up by nothing of ours
 
 
 # --- the endpoint ----------------------------------------------------------------------------------------------------
@@ -331,6 +460,28 @@ def test_an_endpoint_that_is_gone_is_disabled_by_the_system_and_gets_what_was_le
     assert len(deliveries(administrator, path)) == 1
 
 
+def test_a_410_of_the_address_before_disables_nothing(
+    services: Services, administrator: SignedIn, organisation: UUID, receiver: Receiver, deliverer: WebhookDeliverer
+) -> None:
+    path, _ = register(administrator, organisation, receiver.url)
+    receiver.answer(410)
+    moved: list[Answer] = []
+
+    def move() -> None:
+        if not moved:  # while the first message is on its way
+            moved.append(administrator("PATCH", path, {"url": f"{receiver.url}/new"}, {"If-Match": '"1"'}))
+
+    receiver.before_answering = move
+    given.a_credential(services, organisation)
+    wait_for_delivery(administrator, path, status="pending", attempts=1)
+    assert moved[0].status_code == 200, moved[0].text
+    given.a_credential(services, organisation)
+    receiver.wait_for(2)
+
+    assert administrator("GET", path).json["status"] == "enabled"
+    assert receiver.received[1].path == "/hook/new"
+
+
 def test_a_removed_endpoint_is_sent_nothing_and_is_not_listed(
     services: Services, administrator: SignedIn, organisation: UUID, receiver: Receiver, deliverer: WebhookDeliverer
 ) -> None:
@@ -370,12 +521,11 @@ def test_what_is_changed_is_what_was_said(administrator: SignedIn, organisation:
     "url", ["http://hooks.example.com/", "https://10.0.0.1/", "https://[::1]/", "https://user:pw@hooks.example.com/"]
 )
 def test_a_url_that_is_never_sent_to_is_refused_at_once(
-    services: Services, administrator: SignedIn, organisation: UUID, url: str, monkeypatch: pytest.MonkeyPatch
+    app: Flask, administrator: SignedIn, organisation: UUID, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        services.log, "settings", replace(services.settings, webhook_private_addresses=()), raising=True
-    )
-    object.__setattr__(services, "settings", services.log.settings)
+    running: Services = app.extensions["keyledger"]
+    strict = replace(running, settings=replace(running.settings, webhook_private_addresses=()))
+    monkeypatch.setitem(app.extensions, "keyledger", strict)
     answer = administrator("POST", f"/v1/organisations/{organisation}/webhooks", {"url": url})
     assert (answer.status_code, answer.json["code"], answer.json["errors"][0]["field"]) == (422, "invalid_url", "url")
 

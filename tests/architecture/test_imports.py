@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 # The domain proper: pure functions over frozen dataclasses.
 DOMAIN = (
+    "access_review",
     "account",
     "application",
     "bulk_revocation",
@@ -20,11 +21,14 @@ DOMAIN = (
     "credential",
     "errors",
     "events",
+    "export",
     "operator",
     "organisation",
     "permissions",
+    "role_grants",
     "secret_format",
     "secret_versions",
+    "sealed_log",
     "signing_key",
     "values",
     "verification",
@@ -36,11 +40,14 @@ PACKAGES: dict[str, set[str]] = {
     "ledger/__init__.py": set(),
     "ledger/secrets.py": {"argon2", "zxcvbn"},
     "ledger/settings.py": set(),
+    "ledger/auditing.py": set(),
     "ledger/channel_slots.py": set(),
     "ledger/issuing.py": {"uuid_utils"},
     "ledger/opening.py": {"uuid_utils"},
     "ledger/service.py": set(),
+    "ledger/timestamping.py": {"cryptography", "rfc3161_client"},
     "ledger/webhooks.py": {"uuid_utils"},
+    "ledger/tlog": {"cryptography"},
     "ledger/store": {"cryptography", "eventsourcing", "msgspec", "psycopg", "psycopg_pool"},
     "projections": {"msgspec", "psycopg"},
 }
@@ -137,6 +144,14 @@ def test_every_module_of_the_ledger_is_held_to_something() -> None:
 @pytest.mark.parametrize("name", DOMAIN)
 def test_the_domain_reads_no_clock_draws_no_randomness_and_does_no_io(name: str) -> None:
     assert impurities((ROOT / "ledger" / f"{name}.py").read_text(encoding="utf-8")) == set()
+
+
+def test_the_provable_logs_formats_are_pure_and_know_nothing_else_of_ours() -> None:
+    for file in sorted((ROOT / "ledger" / "tlog").glob("*.py")):
+        source = file.read_text(encoding="utf-8")
+        assert impurities(source) == set(), file.name
+        ours = {module for module in imported(source) if module.partition(".")[0] in OURS}
+        assert all(module.startswith("ledger.tlog.") for module in ours), file.name
 
 
 def test_secrets_draw_randomness_and_nothing_else() -> None:

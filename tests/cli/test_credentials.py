@@ -1,6 +1,8 @@
 """Credentials from the command line: each command, its JSON, and that secrets are shown once."""
 
+import re
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +12,9 @@ from flask import Flask
 
 from api import outgoing
 from api.wiring import Services
+from ledger.verification import Code
 from projections.credential_status import find_credential
+from projections.usage import UsageRecorder
 from tests.cli.conftest import CommandLine, CreateCredential
 
 
@@ -45,6 +49,33 @@ def test_what_json_shows_of_a_credential_is_what_the_api_shows(
     assert shown.pop("superseded_by") == []
     assert shown == by_the_api
     assert {**shown, "secret": created["secret"]} == created
+
+
+def test_usage_shows_what_the_api_shows_and_a_line_for_each_address_and_day(
+    keyledger: CommandLine, services: Services, create: CreateCredential
+) -> None:
+    created = create()
+    usage = UsageRecorder(services.store, 60)
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    usage.note(UUID(created["id"]), 1, at, ip_address("192.0.2.7"))
+    usage.note(UUID(created["id"]), 1, at, None, Code.WRONG_MODE)
+    usage.flush()
+    assert keyledger.ok("credential", "usage", created["id"], "--json").json == {
+        "addresses": [
+            {
+                "version": 1,
+                "address": "192.0.2.7",
+                "uses": 1,
+                "first_used_at": "2026-03-01T12:00:00Z",
+                "last_used_at": "2026-03-01T12:00:00Z",
+            }
+        ],
+        "days": [{"day": "2026-03-01", "codes": {"VALID": 1, "WRONG_MODE": 1}}],
+    }
+    shown = keyledger.ok("credential", "usage", created["id"]).out
+    assert re.search(r"1\s+192\.0\.2\.7\s+1\s+2026-03-01 12:00:00Z\s+2026-03-01 12:00:00Z", shown)
+    assert re.search(r"2026-03-01\s+VALID=1, WRONG_MODE=1", shown)
+    assert keyledger("credential", "usage", uuid4()).exit_code == keyledger("credential", "show", uuid4()).exit_code
 
 
 def test_an_environment_gives_the_mode_and_without_either_the_mode_is_asked_for(

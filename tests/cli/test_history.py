@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from api.cli.history import TOLD
+from api.telling import TOLD
 from ledger.events import EVENTS, Event
 from tests.cli.conftest import CommandLine, CreateCredential
 
@@ -92,3 +92,75 @@ def test_an_erased_history_says_so_instead_of_showing_empty_fields_as_facts(
     assert "erased: networks" in told
     assert "any address" not in told
     assert "dev@example.com" not in told
+
+
+def test_a_replay_shows_each_step_with_the_state_that_it_gave(keyledger: CommandLine, create: CreateCredential) -> None:
+    created = create("--name", "Before", "--contact-email", "dev@example.com")
+    keyledger.ok("credential", "describe", created["id"], "--name", "After")
+    keyledger.ok("credential", "suspend", created["id"])
+    told = keyledger.ok("replay", created["id"]).out
+    assert "contact email: dev@example.com" in told
+    assert "name: Before → After" in told
+    assert "status: active → suspended" in told
+    steps = keyledger.ok("replay", created["id"], "--json").json["data"]
+    assert [(step["state"]["name"], step["state"]["status"]) for step in steps] == [
+        ("Before", "active"),
+        ("Before", "active"),
+        ("After", "active"),
+        ("After", "suspended"),
+    ]
+    assert keyledger.ok("history", created["id"], "--states", "--json").json["data"] == steps
+    assert "state" not in keyledger.ok("history", created["id"], "--json").json["data"][0]
+
+
+def test_a_replay_works_for_everything_that_has_a_history(keyledger: CommandLine, organisation: str) -> None:
+    account = keyledger.ok(
+        "account", "open", "--organisation", organisation, "--kind", "master", "--name", "Acme", "--json"
+    ).json
+    keyledger.ok("account", "close", account["id"], "--reason", "sold", "--yes")
+    assert "status: open → closed" in keyledger.ok("replay", account["id"]).out
+    assert keyledger("replay", organisation).exit_code == 0
+    assert keyledger("replay", "00000000-0000-0000-0000-000000000000").exit_code == 4
+
+
+def test_the_signing_secret_of_a_webhook_endpoint_is_in_no_history(keyledger: CommandLine, organisation: str) -> None:
+    url = "https://hooks.example.com/keyledger"
+    registered = keyledger.ok("webhook", "register", "--organisation", organisation, "--url", url, "--json").json
+    for command in ("history", "replay"):
+        for json in ((), ("--json",)):
+            told = keyledger.ok(command, registered["id"], *json).out
+            assert registered["secret"].removeprefix("whsec_") not in told
+
+
+def test_a_difference_has_the_fields_before_and_after_and_what_happened_between(
+    keyledger: CommandLine, create: CreateCredential
+) -> None:
+    created = create("--name", "Before")
+    keyledger.ok("credential", "describe", created["id"], "--name", "After", "--reason", "a merger")
+    found = keyledger.ok("diff", created["id"], "--from", created["created_at"], "--json").json
+    assert found["changes"] == {"name": {"before": "Before", "after": "After"}}
+    assert [event["topic"] for event in found["events"]] == ["credential.described"]
+    told = keyledger.ok("diff", created["id"], "--from", "2", "--to", "3").out
+    assert "Before" in told
+    assert "why: a merger" in told
+    assert "scopes fixed" not in told
+    assert keyledger("diff", created["id"], "--from", "3", "--to", "2").exit_code == 3
+    assert keyledger("diff", created["id"], "--from", "9").exit_code == 4
+
+
+def test_the_list_and_the_reports_of_a_past_day(
+    keyledger: CommandLine, create: CreateCredential, organisation: str
+) -> None:
+    created = create("--name", "Billing", "--expires-at", "2030-01-01T00:00:00Z")
+    keyledger.ok("credential", "suspend", created["id"])
+    then = ("--organisation", organisation, "--as-of", created["created_at"], "--json")
+    (listed,) = keyledger.ok("credential", "list", "--status", "active", *then).json["data"]
+    assert (listed["id"], listed["status"]) == (created["id"], "active")
+    assert keyledger.ok("credential", "list", "--status", "suspended", *then).json["data"] == []
+    (owned,) = keyledger.ok("report", "expiring", "--within", "2000d", *then).json["data"]
+    assert owned["id"] == created["id"]
+    assert keyledger.ok("report", "overdue", *then).json["data"] == []
+    unused = keyledger("credential", "list", "--unused-since", "2026-01-01T00:00:00Z", *then)
+    assert (unused.exit_code, "only the last use" in unused.err) == (3, True)
+    ahead = keyledger("credential", "list", "--organisation", organisation, "--as-of", "2999-01-01T00:00:00Z")
+    assert (ahead.exit_code, "in the future" in ahead.err) == (3, True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 
 from api.wiring import Services
-from ledger.commands import SIGNING_KEY_ID
+from ledger.values import SIGNING_KEY_ID
 from tests import given
 from tests.cli.conftest import CommandLine
 

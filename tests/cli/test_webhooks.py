@@ -74,3 +74,12 @@ def test_deliveries_are_listed_shown_and_replayed(
     assert keyledger("webhook", "replay", endpoint, endpoint).exit_code == 4
     keyledger.ok("webhook", "remove", endpoint)
     assert keyledger("webhook", "replay", endpoint, delivery).exit_code == 5
+
+
+def test_an_endpoint_is_tried(keyledger: CommandLine, registered: Any) -> None:
+    endpoint = registered["id"]
+    queued = keyledger.ok("webhook", "test", endpoint, "--json").json
+    assert (queued["type"], queued["status"], queued["credential_id"]) == ("webhook.test", "pending", None)
+    assert queued["id"] in keyledger.ok("webhook", "test", endpoint).out  # the one that waits is the one meant
+    keyledger.ok("webhook", "disable", endpoint)
+    assert keyledger("webhook", "test", endpoint).exit_code == 5

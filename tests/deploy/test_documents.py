@@ -4,6 +4,7 @@ import re
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
+from ledger.role_grants import RoleGrants
 from ledger.settings import PREFIX, Settings, from_environment
 from ledger.values import Channel
 
@@ -20,7 +21,7 @@ def settings_table() -> str:
 def _default(field: Field[object]) -> str:
     assert field.default is not MISSING
     match field.default:
-        case "" | ():
+        case "" | () | RoleGrants(entries=()):
             return "none"
         case bool(yes):
             return "`yes`" if yes else "`no`"

@@ -1,5 +1,6 @@
 """What is installed: pinned by hash, from nowhere in particular, the same everywhere, and free to be passed on."""
 
+import json
 import re
 import tomllib
 from importlib import metadata
@@ -43,11 +44,12 @@ def test_every_requirement_is_pinned_by_hash_and_names_no_index(file: Path) -> N
 
 
 def test_what_runs_is_what_was_tested() -> None:
-    tested = pins(ROOT / "requirements/test.txt")
+    tested, running, measured = (pins(ROOT / f"requirements/{name}.txt") for name in ("test", "run", "bench"))
+    others = {n: v for n, v in running.items() if tested.get(n) != v}
+    # Measuring also takes peers, which nothing else needs.
+    others |= {n: v for n, v in measured.items() if tested.get(n, v) != v or (n in running and running[n] != v)}
 
-    for name in ("run.txt", "bench.txt"):
-        others = {n: v for n, v in pins(ROOT / "requirements" / name).items() if tested.get(n) != v}
-        assert others == {}, f"requirements/{name} pins other versions than the tests': run `make lock`"
+    assert others == {}, "run.txt or bench.txt pins other versions than the tests': run `make lock`"
 
 
 @pytest.mark.parametrize("file", LISTS, ids=lambda file: file.name)
@@ -91,8 +93,19 @@ def licence_of(distribution: str) -> str:
     return text[:200]
 
 
-def test_what_npm_brings_is_pinned_by_hash_and_names_no_registry() -> None:
-    lock = (ROOT / "requirements/package-lock.json").read_text()
+@pytest.mark.parametrize("folder", ["requirements", "benchmarks/peers"])
+def test_what_npm_brings_is_pinned_by_hash_and_names_no_registry(folder: str) -> None:
+    lock = (ROOT / folder / "package-lock.json").read_text()
+    packages = {name: package for name, package in json.loads(lock)["packages"].items() if name}
 
-    assert '"integrity": "sha512-' in lock
+    assert packages
+    assert [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")] == []
     assert '"resolved"' not in lock
+
+
+@pytest.mark.parametrize("folder", ["requirements", "benchmarks/peers"])
+def test_no_npm_package_binds_those_who_pass_keyledger_on(folder: str) -> None:
+    packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+    licences = {name: package.get("license", "") for name, package in packages.items()}
+
+    assert {name: licence for name, licence in licences.items() if COPYLEFT.search(licence)} == {}

@@ -14,6 +14,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.events import (
+    AccessReviewRequested,
     AccountClosed,
     AccountDescribed,
     AccountOpened,
@@ -22,6 +23,7 @@ from ledger.events import (
     ApplicationDescribed,
     ApplicationRegistered,
     BulkRevocationAdvanced,
+    BulkRevocationErased,
     BulkRevocationFinished,
     BulkRevocationStarted,
     CatalogueChanged,
@@ -37,14 +39,20 @@ from ledger.events import (
     CredentialSuspended,
     CredentialWhitelisted,
     Event,
+    ExportRequested,
     OperatorEnrolled,
+    OperatorErased,
     OperatorRemoved,
     OperatorRolesChanged,
     OperatorTokenOverlapEnded,
     OperatorTokenRotated,
     OrganisationRegistered,
     OrganisationRenamed,
+    OrganisationRetentionChanged,
     Recorded,
+    SealedLogKeyRotated,
+    SealedLogOpened,
+    SealedLogRestoreDeclared,
     SigningKeyRotated,
     StoredSecret,
     WebhookEndpointDescribed,
@@ -86,6 +94,7 @@ PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$aGFzaA"
 SAMPLES: tuple[Event, ...] = (
     OrganisationRegistered(CONTEXT, "Zoë & Söhne"),
     OrganisationRenamed(CONTEXT, "Zoë"),
+    OrganisationRetentionChanged(CONTEXT, 90),
     CatalogueChanged(
         CONTEXT,
         organisation_id=ORGANISATION,
@@ -115,11 +124,14 @@ SAMPLES: tuple[Event, ...] = (
         roles=(Role.ADMINISTRATOR, Role.VERIFIER),
         production=True,
         secret=SECRET,
+        issuer="https://login.example.com",
+        subject="248289761001",
     ),
     OperatorRolesChanged(CONTEXT, (Role.AUDITOR, Role.VIEWER), production=False),
     OperatorTokenRotated(CONTEXT, SECRET, LATER),
     OperatorTokenOverlapEnded(CONTEXT, 2),
     OperatorRemoved(CONTEXT),
+    OperatorErased(CONTEXT),
     AccountOpened(
         CONTEXT,
         organisation_id=ORGANISATION,
@@ -188,6 +200,7 @@ SAMPLES: tuple[Event, ...] = (
     ),
     BulkRevocationAdvanced(CONTEXT, revoked=2, skipped=1),
     BulkRevocationFinished(CONTEXT, revoked=2, skipped=1),
+    BulkRevocationErased(CONTEXT),
     WebhookEndpointRegistered(
         CONTEXT,
         organisation_id=ORGANISATION,
@@ -209,6 +222,31 @@ SAMPLES: tuple[Event, ...] = (
         public_jwk={"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
         previous_expires_at=LATER,
     ),
+    SealedLogOpened(
+        CONTEXT,
+        name="keys.example.com",
+        kid="0197a000-0000-7000-8000-00000000000b",
+        master_key_id="0123456789abcdef",
+        public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    ),
+    SealedLogKeyRotated(
+        CONTEXT,
+        kid="0197a000-0000-7000-8000-00000000000c",
+        master_key_id="0123456789abcdef",
+        public_key="PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=",
+        previous_expires_at=LATER,
+    ),
+    SealedLogRestoreDeclared(CONTEXT, 2, ("keys.example.com/root 12 CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=",)),
+    ExportRequested(
+        CONTEXT,
+        organisation_id=ORGANISATION,
+        begin=CONTEXT.at,
+        end=LATER,
+        aggregates=(AGGREGATE,),
+        topics=("credential", "account.closed"),
+        personal=True,
+    ),
+    AccessReviewRequested(CONTEXT, organisation_id=ORGANISATION, as_of=CONTEXT.at),
 )
 
 

@@ -9,7 +9,7 @@ from api.wiring import Services
 from ledger.commands import RevokeCredential, SetAllowlist
 from ledger.errors import InvalidValue
 from ledger.values import Network, RevocationReason, Via
-from projections.activity import LISTED_MAX, ActivityFilters, list_activity, shown
+from projections.activity import LISTED_MAX, ActivityFilters, activity_query, list_activity, shown
 from tests import given
 from tests.projections.keeping_up import catch_up
 
@@ -114,3 +114,41 @@ def test_a_list_too_long_to_be_read_is_told_by_its_length() -> None:
     longest = (UUID(int=1),) * LISTED_MAX
     assert shown(longest) == longest
     assert shown((*longest, UUID(int=1))) == {"count": LISTED_MAX + 1}
+
+
+# Of 40,000 events one in twenty is the organisation's, and of those one in fifty is special.
+FILL = """
+INSERT INTO activity (position, organisation_id, aggregate_id, aggregate_version, aggregate, topic, at, actor, via,
+    reason, request_id, address, changes)
+SELECT n, CASE WHEN n %% 20 = 19 THEN %(organisation)s ELSE %(other)s END,
+    CASE WHEN special THEN %(special)s ELSE gen_random_uuid() END, 1, 'credential',
+    CASE WHEN special THEN 'credential.revoked' ELSE 'credential.created' END, now() - n * interval '1 minute',
+    CASE WHEN special THEN 'operator:7' ELSE 'operator:1' END, 'api', '', '',
+    CASE WHEN special THEN '192.0.2.7' ELSE '192.0.2.1' END, '{}'
+FROM generate_series(1, 40000) n, LATERAL (SELECT n %% 1000 = 999 AS special) s
+"""
+SPECIAL = UUID(int=7)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        (ActivityFilters(), "activity_page"),
+        (ActivityFilters(aggregate_id=SPECIAL), "activity_aggregate"),
+        (ActivityFilters(actor="operator:7"), "activity_actor"),
+        (ActivityFilters(topic="credential.revoked"), "activity_topic"),
+        (ActivityFilters(address="192.0.2.7"), "activity_address"),
+        (ActivityFilters(since=NOW - timedelta(days=2), until=NOW - timedelta(days=1)), "activity_page"),
+        (ActivityFilters(actor="operator:7", until=NOW - timedelta(days=1)), "activity_actor"),
+    ],
+)
+def test_a_page_of_each_filter_is_read_from_its_index(
+    services: Services, organisation: UUID, filters: ActivityFilters, index: str
+) -> None:
+    query, parameters = activity_query(organisation, filters, cursor=None, limit=50)
+    with services.store.connect() as connection:
+        connection.execute(FILL, {"organisation": organisation, "other": SPECIAL, "special": SPECIAL})
+        connection.execute("ANALYZE activity")
+        plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {query}", parameters, prepare=False))
+    assert f" {index} " in plan.replace("\n", " \n"), plan
+    assert "Seq Scan" not in plan

@@ -20,11 +20,12 @@ from ledger.commands import (
 from ledger.credential import evolve
 from ledger.errors import InvalidValue
 from ledger.values import Channel, Description, EmailAddress, Environment, Kind, Label, Login, Mode, PublicId, Status
-from projections.credential_list import CredentialFilters, list_credentials, words
+from projections.credential_list import CredentialFilters, list_credentials
 from projections.credential_status import find_credential
 from projections.pages import Page, encode_cursor
 from projections.usage import UsageRecorder
 from projections.view import fold
+from projections.words import words
 from tests import given
 from tests.projections.keeping_up import catch_up
 
@@ -206,6 +207,22 @@ def test_unused_since_is_what_is_good_and_no_secret_of_was_seen(services: Servic
     usage.flush()
     catch_up(services)
     assert found(services, organisation, unused_since=NOW - 30 * DAY) == {"never", "long ago"}
+
+
+def test_what_lies_idle_the_longest_comes_first_and_every_use_counts(services: Services, organisation: UUID) -> None:
+    before = given.context(NOW - 60 * DAY)
+    ids = {name: make(services, organisation, name, context=before) for name in ("a week", "a month", "never", "now")}
+    catch_up(services)  # the list is told of uses, if not of each
+    usage = UsageRecorder(services.store, 60)
+    for name, ago in (("a week", 7 * DAY), ("a month", 30 * DAY), ("now", 1.5 * DAY), ("now", timedelta(0))):
+        usage.note(ids[name], 1, NOW - ago)
+        usage.flush()
+    usage.note(ids["a week"], 1, NOW - 6.5 * DAY)
+    usage.flush()
+    idle = page(services, organisation, unused_since=NOW - 5 * DAY)
+    assert [row["name"] for row in idle.rows] == ["never", "a month", "a week"]
+    assert found(services, organisation, unused_since=NOW - 6.9 * DAY) == {"never", "a month"}
+    assert found(services, organisation, unused_since=NOW + DAY) == set(ids)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from ledger.commands import (
     RotateOperatorToken,
     RotateSecret,
     SetAllowlist,
+    SetRetention,
     SuspendCredential,
 )
 from ledger.errors import InvalidValue, LedgerError, RebuildFailed, RebuildRunning
@@ -110,6 +111,7 @@ STEPS = st.one_of(
             lambda _, organisation, __: RenameOrganisation(
                 context=given.context(), organisation_id=organisation, name=Name("Renamed \\ Ltd")
             ),
+            lambda _, organisation, __: SetRetention(context=given.context(), organisation_id=organisation, days=90),
             lambda _, __, ids: ChangeOperatorRoles(
                 context=given.context(),
                 operator_id=ids["operator"],

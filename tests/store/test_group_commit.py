@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import OutcomeUnknown, QueueFull, Unavailable
 from ledger.store.group_commit import GroupCommit
+from tests.waiting import until
 
 Commit = Callable[[Sequence[int]], Sequence[int | Exception]]
 
@@ -34,13 +35,6 @@ class Gate:
         self.entered.release()
         assert self.let_through.acquire(timeout=10)
         return [item * 10 for item in items]
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def queue_up(group: GroupCommit[int, int], pool: ThreadPoolExecutor, items: Sequence[int]) -> list[Future[int]]:

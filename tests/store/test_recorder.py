@@ -41,6 +41,7 @@ from ledger.store.recorder import (
     LedgerRecorder,
     Positions,
 )
+from tests.waiting import until
 
 ORGANISATION = UUID(int=7)
 VIEW = InlineTable("recorder_view", key=("id",), columns=("id", "name", "amount"))
@@ -147,15 +148,6 @@ def in_one_batch(
 
 def _queued_or_done(recorder: LedgerRecorder, depth: int, outcome: Future[Any]) -> bool:
     return recorder.group.depth > depth or outcome.done()
-
-
-def until(reached: Callable[[], bool]) -> None:
-    waited = threading.Event()
-    for _ in range(10_000):
-        if reached():
-            return
-        waited.wait(0.001)
-    raise AssertionError("it did not come to that in ten seconds")
 
 
 class Tail:

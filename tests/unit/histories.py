@@ -14,6 +14,7 @@ from ledger.commands import (
     EndOverlap,
     EnrolOperator,
     EraseCredential,
+    EraseOperator,
     RemoveOperator,
     ResumeCredential,
     RevokeCredential,
@@ -33,6 +34,7 @@ from ledger.events import (
     CredentialWhitelisted,
     Event,
     OperatorEnrolled,
+    OperatorErased,
     OperatorRemoved,
     OperatorTokenRotated,
 )
@@ -289,3 +291,13 @@ def rotate_token(overlap: timedelta = timedelta(0)) -> RotateOperatorToken:
 def remove() -> RemoveOperator:
     """No more access."""
     return RemoveOperator(context=at(NOW), operator_id=AGGREGATE)
+
+
+def operator_erased(when: datetime = START) -> OperatorErased:
+    """Its name and email destroyed."""
+    return OperatorErased(at(when))
+
+
+def erase_operator() -> EraseOperator:
+    """Destroy the name and email."""
+    return EraseOperator(context=at(NOW), operator_id=AGGREGATE)

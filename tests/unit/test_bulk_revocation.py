@@ -7,8 +7,13 @@ import pytest
 
 from ledger import errors
 from ledger.bulk_revocation import CREDENTIALS_MAX, evolve
-from ledger.commands import AdvanceBulkRevocation, StartBulkRevocation
-from ledger.events import BulkRevocationAdvanced, BulkRevocationFinished, BulkRevocationStarted
+from ledger.commands import AdvanceBulkRevocation, EraseBulkRevocation, StartBulkRevocation
+from ledger.events import (
+    BulkRevocationAdvanced,
+    BulkRevocationErased,
+    BulkRevocationFinished,
+    BulkRevocationStarted,
+)
 from ledger.values import EmailAddress, RevocationReason
 from tests.unit.deciding import AGGREGATE, NOW, ORGANISATION, START, at, given, recorded
 
@@ -82,3 +87,11 @@ def test_what_is_left_begins_behind_what_was_dealt_with() -> None:
 def test_a_history_cannot_begin_in_the_middle() -> None:
     with pytest.raises(TypeError, match="BulkRevocationFinished"):
         evolve(None, recorded([BulkRevocationFinished(at(START), 1, 0)])[0])
+
+
+def test_the_email_of_a_run_can_be_erased_once_and_the_run_goes_on_without_it() -> None:
+    erase = EraseBulkRevocation(context=at(NOW), run_id=AGGREGATE)
+    given(started()).when(erase).then(BulkRevocationErased(at(NOW)))
+    erased = (started(), BulkRevocationErased(at(START)))
+    given(*erased).when(erase).refuses(errors.NothingChanged, "nothing_changed")
+    given(*erased).when(advance(1)).then(BulkRevocationAdvanced(at(NOW), 1, 0))

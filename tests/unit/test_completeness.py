@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ledger import (
+    access_review,
     account,
     application,
     catalogue,
@@ -16,8 +17,10 @@ from ledger import (
     credential,
     errors,
     events,
+    export,
     operator,
     organisation,
+    sealed_log,
     signing_key,
     webhook_endpoint,
 )
@@ -25,14 +28,17 @@ from ledger.commands import Command
 from ledger.errors import LedgerError
 from ledger.events import EVENTS, Event, Recorded
 from ledger.service import (
+    ACCESS_REVIEW,
     ACCOUNT,
     APPLICATION,
     BULK_REVOCATION,
     CATALOGUE,
     CREDENTIAL,
+    EXPORT,
     OPERATOR,
     ORGANISATION,
     ROUTES,
+    SEALED_LOG,
     SIGNING_KEY,
     WEBHOOK_ENDPOINT,
     Aggregate,
@@ -52,6 +58,9 @@ BEGINNINGS: dict[str, tuple[Aggregate, type[Event]]] = {
     "bulk_revocation": (BULK_REVOCATION, events.BulkRevocationStarted),
     "webhook_endpoint": (WEBHOOK_ENDPOINT, events.WebhookEndpointRegistered),
     "signing_key": (SIGNING_KEY, events.SigningKeyRotated),
+    "access_review": (ACCESS_REVIEW, events.AccessReviewRequested),
+    "export": (EXPORT, events.ExportRequested),
+    "sealed_log": (SEALED_LOG, events.SealedLogOpened),
 }
 
 
@@ -189,6 +198,9 @@ STATES = (
     credential.Credential,
     webhook_endpoint.WebhookEndpoint,
     signing_key.SigningKey,
+    sealed_log.SealedLog,
+    access_review.AccessReview,
+    export.Export,
 )
 
 

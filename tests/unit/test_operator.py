@@ -11,6 +11,7 @@ from ledger.commands import EndTokenOverlap
 from ledger.events import (
     Event,
     OperatorEnrolled,
+    OperatorErased,
     OperatorRemoved,
     OperatorRolesChanged,
     OperatorTokenOverlapEnded,
@@ -19,9 +20,19 @@ from ledger.events import (
 from ledger.operator import Operator, evolve
 from ledger.secret_versions import live
 from ledger.service import OPERATOR, fold
-from ledger.values import OVERLAP_MAX, Role
+from ledger.values import OVERLAP_MAX, Identity, Role, Subject
 from tests.unit.deciding import AGGREGATE, DAY, HOUR, NOW, ORGANISATION, START, at, digest, given, recorded
-from tests.unit.histories import change_roles, enrol, enrolled, remove, removed, rotate_token, token_rotated
+from tests.unit.histories import (
+    change_roles,
+    enrol,
+    enrolled,
+    erase_operator,
+    operator_erased,
+    remove,
+    removed,
+    rotate_token,
+    token_rotated,
+)
 
 
 def after(*events: Event) -> Operator:
@@ -75,6 +86,31 @@ def test_a_token_is_rotated_at_once_or_with_an_overlap() -> None:
     given(enrolled()).when(rotate_token(HOUR)).then(OperatorTokenRotated(at(NOW), second, NOW + HOUR))
 
 
+SOMEBODY = Identity("https://login.example.com", Subject("ada-1"))
+
+
+def test_who_signs_in_elsewhere_is_known_by_issuer_and_subject() -> None:
+    [event] = given().when(enrol(identity=SOMEBODY)).decide()
+    assert (after(event).issuer, after(event).subject) == ("https://login.example.com", "ada-1")
+    assert (after(enrolled()).issuer, after(enrolled()).subject) == ("", "")
+
+
+def test_who_signs_in_elsewhere_may_have_no_role_for_a_while_and_never_gets_a_token() -> None:
+    there = replace(enrolled(), issuer=SOMEBODY.issuer, subject=SOMEBODY.subject)
+    given(there).when(change_roles()).then(OperatorRolesChanged(at(NOW), (), production=False))
+    without = (there, OperatorRolesChanged(at(START), (), production=False))
+    given(*without).when(change_roles()).refuses(errors.NothingChanged, "nothing_changed")
+    given(*without).when(change_roles(Role.VIEWER)).then(OperatorRolesChanged(at(NOW), (Role.VIEWER,), False))
+    given(there).when(rotate_token()).refuses(errors.SignsInElsewhere, "signs_in_elsewhere")
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b ", "x" * 256, "é", "a\nb", "a\0"])
+def test_a_subject_is_printable_ascii_and_kept_as_it_came(text: str) -> None:
+    assert Subject(" ".join("aB")) == "a B"
+    with pytest.raises(errors.InvalidValue):
+        Subject(text)
+
+
 def test_a_third_live_token_is_refused_but_rotating_at_once_is_not() -> None:
     rotating = (enrolled(), token_rotated(overlap=2 * DAY))
     given(*rotating).when(rotate_token(HOUR)).refuses(errors.TwoSecretsLive, "two_secrets_live")
@@ -107,3 +143,15 @@ def test_removing_is_final() -> None:
 def test_a_history_cannot_begin_in_the_middle() -> None:
     with pytest.raises(TypeError, match="cannot begin with OperatorRemoved"):
         evolve(None, recorded([removed()])[0])
+
+
+def test_only_a_removed_operator_can_be_erased_and_only_once() -> None:
+    given(enrolled(), removed()).when(erase_operator()).then(OperatorErased(at(NOW)))
+    given(enrolled()).when(erase_operator()).refuses(errors.OperatorNotRemoved, "operator_not_removed")
+    history = (enrolled(), removed(), operator_erased())
+    given(*history).when(erase_operator()).refuses(errors.OperatorErased, "operator_erased")
+
+
+def test_an_erased_operator_keeps_nothing_but_what_it_was_allowed() -> None:
+    before, state = after(enrolled(), removed()), after(enrolled(), removed(), operator_erased())
+    assert state == replace(before, name="", email="", erased_at=START, version=3)

@@ -5,12 +5,14 @@ import hmac
 import re
 import string
 import time
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.errors import InvalidValue
+from ledger import secrets
+from ledger.errors import InvalidValue, QueueFull
 from ledger.events import StoredSecret
 from ledger.secret_format import ALPHABET, SECRET_PATTERN, checksum, well_formed
 from ledger.secrets import (
@@ -289,6 +291,33 @@ def test_nobodys_and_damaged_hashes_match_nothing(kept: str | None) -> None:
 @given(st.text(st.characters(codec=None), max_size=40))
 def test_whatever_is_presented_can_be_checked(presented: str) -> None:
     assert not password_matches(None, presented)
+
+
+def assert_takes_at_once(passwords: int) -> None:
+    """So many passwords are checked at once and no more; when they are, another one is."""
+    with ExitStack() as at_once:
+        for _ in range(passwords):
+            at_once.enter_context(secrets._pool.slot())
+        with pytest.raises(QueueFull):
+            password_matches(None, GOOD_PASSWORD)
+    assert not password_matches(None, GOOD_PASSWORD)
+
+
+@pytest.mark.parametrize(("threads", "passwords"), [(1, 1), (2, 1), (4, 3)])
+def test_passwords_leave_a_quarter_of_the_threads_to_everything_else(
+    threads: int, passwords: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_pool", secrets._Pool(threads, cores=8))
+    assert_takes_at_once(passwords)
+
+
+@pytest.mark.parametrize(("cores", "passwords"), [(0, 1), (1, 1), (2, 2), (16, 4)])  # 0 where processes share one
+def test_passwords_take_no_more_cores_than_there_are_for_the_process_and_four_at_most(
+    cores: int, passwords: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_ARGON2_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(secrets, "_pool", secrets._Pool(64, cores))
+    assert_takes_at_once(passwords)
 
 
 # --- nothing is shown ------------------------------------------------------------------------------------------------

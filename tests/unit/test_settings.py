@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ledger.role_grants import RoleGrants
 from ledger.settings import PREFIX, ChannelKeys, Settings, SettingsError, from_environment
 from ledger.values import Channel
 
@@ -32,9 +33,31 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
     "projection_poll": ("0.05", 0.05, ["0.04", "61"]),
     "projection_lag_max": ("86400", 86_400.0, ["0", "86401"]),
     "usage_flush": ("0.1", 0.1, ["0", "3601"]),
+    "usage_days": ("366", 366, ["0", "367"]),
+    "reading_days": ("3660", 3_660, ["0", "3661"]),
     "verification_cache_max": ("0", 0, ["-1", "5000001"]),
     "verification_cache_seconds": ("0.5", 0.5, ["0", "3601"]),
+    "log_name": (
+        "example.com/keys",
+        "example.com/keys",
+        ["https://example.com", "Example.com", "a b", "a+b", "a/", "-a"],
+    ),
+    "seal_seconds": ("0.05", 0.05, ["0.04", "61"]),
+    "seal_events": ("1", 1, ["0", "10001"]),
+    "seal_delay_max": ("10", 10.0, ["9", "604801"]),
+    "signer_memory": ("/var/lib/signer/memory", "/var/lib/signer/memory", []),
+    "erasures": ("/var/lib/keyledger/erasures", "/var/lib/keyledger/erasures", []),
+    "witnesses": ("/etc/keyledger/witnesses", "/etc/keyledger/witnesses", []),
+    "witness_seconds": ("0.1", 0.1, ["0", "3601"]),
+    "witness_delay_max": ("0.1", 0.1, ["0", "604801"]),
+    "timestamp_url": (
+        "https://tsa.example.com/tsr?a=b",
+        "https://tsa.example.com/tsr?a=b",
+        ["tsa.example.com", "ftp://tsa.example.com", "https://", "https://a b"],
+    ),
+    "timestamp_seconds": ("60", 60.0, ["0.5", "604801"]),
     "rotation_days": ("30", 30, ["0", "3661"]),
+    "retention_days": ("36600", 36_600, ["-1", "36601"]),
     "report_interval": ("60", 60.0, ["0", "86401"]),
     "production_hints": ("granted", "granted", ["none", "", "Granted"]),
     "channel_defaults_before": ("2024-02-29", date(2024, 2, 29), ["2023-02-29", "6 June 2023", ""]),
@@ -54,6 +77,19 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
         ["keys.example.com", "https://keys.example.com/", "ftp://keys.example.com", "https://keys.example.com?x"],
     ),
     "access_token_seconds": ("60", 60, ["59", "86401"]),
+    "session_idle_seconds": ("60", 60, ["59", "86401"]),
+    "session_seconds": ("300", 300, ["299", "604801"]),
+    "oidc_issuer": (
+        "https://login.example.com/realms/staff",
+        "https://login.example.com/realms/staff",
+        ["login.example.com", "http://login.example.com", "https://login.example.com?x"],
+    ),
+    "oidc_client_id": ("keyledger", "keyledger", []),
+    "oidc_client_secret": ("s3cret", "s3cret", []),
+    "oidc_scopes": ("openid groups", "openid groups", ["", "profile", "openid-2"]),
+    "oidc_roles_claim": ("roles", "roles", []),
+    "oidc_roles": ("admins=administrator", RoleGrants.parse("admins=administrator"), ["admins", "admins=root"]),
+    "oidc_session_seconds": ("300", 300, ["299", "86401"]),
     "body_bytes_max": ("1024", 1_024, ["1023", "10485761"]),
     "trusted_proxies": (
         " 10.0.0.0/8, ::1 ,",
@@ -64,6 +100,15 @@ READ: dict[str, tuple[str, Any, list[str]]] = {
 }
 
 
+# What says nothing alone, with what it takes besides.
+BESIDES = {"oidc_issuer": {"oidc_client_id": "keyledger", "oidc_roles": "admins=administrator"}}
+
+
+def variables(name: str, text: str) -> dict[str, str]:
+    """An environment with this setting, and what it takes besides."""
+    return {PREFIX + given.upper(): value for given, value in {**BESIDES.get(name, {}), name: text}.items()}
+
+
 def test_every_setting_is_tried_here_and_documented() -> None:
     assert [f.name for f in fields(Settings)] == list(READ)
     assert all(len(f.metadata["meaning"]) > 10 for f in fields(Settings))
@@ -72,16 +117,18 @@ def test_every_setting_is_tried_here_and_documented() -> None:
 @pytest.mark.parametrize("name", READ)
 def test_a_variable_is_read_and_nothing_else_changes(name: str) -> None:
     text, value, _ = READ[name]
-    found = from_environment({PREFIX + name.upper(): f" {text} "})
+    found = from_environment(variables(name, f" {text} "))
     assert getattr(found, name) == value
     assert type(getattr(found, name)) is type(value)
-    assert all(getattr(found, f.name) == f.default for f in fields(Settings) if f.name != name)
+    assert all(
+        getattr(found, f.name) == f.default for f in fields(Settings) if f.name not in {name, *BESIDES.get(name, {})}
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, (_, _, wrong) in READ.items() for text in wrong])
 def test_a_wrong_value_is_refused_and_the_variable_named(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=PREFIX + name.upper()):
-        from_environment({PREFIX + name.upper(): text})
+        from_environment(variables(name, text))
 
 
 def test_the_bounds_that_are_enforced_are_the_bounds_that_are_documented() -> None:
@@ -114,7 +161,7 @@ def test_variables_of_others_and_of_the_test_suite_are_left_alone() -> None:
     assert from_environment({"PATH": "/bin", "KEYLEDGERS": "x", "KEYLEDGER_TEST_DATABASE_URL": "x"}) == Settings()
 
 
-@pytest.mark.parametrize("name", ["database_url", "master_key", "bootstrap_token"])
+@pytest.mark.parametrize("name", ["database_url", "master_key", "bootstrap_token", "oidc_client_secret"])
 def test_what_is_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("from the file\n")

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.commands import SIGNING_KEY_ID, RotateSigningKey
+from ledger.commands import RotateSigningKey
 from ledger.errors import InvalidValue
 from ledger.events import Recorded
 from ledger.signing_key import SigningKey, evolve, rotate_signing_key
-from ledger.values import OVERLAP_MAX, SigningAlgorithm
+from ledger.values import OVERLAP_MAX, SIGNING_KEY_ID, SigningAlgorithm
 from tests import given
 
 AT = given.context().at

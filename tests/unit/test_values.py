@@ -328,7 +328,11 @@ def test_other_ipv6_addresses_stay_as_they_are(address: IPv6Address) -> None:
         assert parse_address(str(address)) == address
 
 
-@pytest.mark.parametrize("written", ["", "192.0.2.0/24", "192.0.2", "localhost", "fe80::1%eth0", "192.0.2.1, 10.0.0.1"])
+def test_a_zone_is_no_part_of_an_address() -> None:
+    assert str(parse_address("fe80::1%eth0")) == "fe80::1"
+
+
+@pytest.mark.parametrize("written", ["", "192.0.2.0/24", "192.0.2", "localhost", "fe80::1%", "192.0.2.1, 10.0.0.1"])
 def test_what_is_no_address(written: str) -> None:
     with pytest.raises(InvalidValue, match="client_ip"):
         parse_address(written)

@@ -76,6 +76,13 @@ def test_every_event_of_a_credential_is_a_message_but_the_scopes_that_come_with_
         ("64:ff9b::7f00:1", True, False),  # 127.0.0.1 behind NAT64
         ("64:ff9b::5db8:d70e", True, True),
         ("2002:7f00:1::", True, False),  # 127.0.0.1 behind 6to4
+        ("64:ff9b:1::7f00:1", True, False),
+        ("::7f00:1", True, False),
+        ("::ffff:0:7f00:1", True, False),
+        ("fec0::1", True, False),
+        ("3fff::1", True, False),
+        ("4000::1", True, False),
+        ("192.88.99.1", True, False),
     ],
 )
 def test_messages_go_to_public_addresses_by_tls_and_to_those_that_are_allowed(

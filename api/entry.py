@@ -1,0 +1,14 @@
+"""The `keyledger` command. The offline verifier begins here, before anything that needs a database is imported."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    if sys.argv[1:3] == ["audit", "verify"]:
+        from ledger.auditing import main as verify
+
+        sys.exit(verify(sys.argv[3:], prog="keyledger audit verify"))
+    from api.cli import main as command_line
+
+    command_line()

@@ -1,0 +1,169 @@
+"""A million events of an organisation taken out, as a bundle and as tables, and the bundle verified.
+
+Each is written to a file by a process of its own, in turns with its limit: the same events and leaves by PostgreSQL's
+binary COPY, to a file as well. The bundle is verified as an auditor does it, by the program that needs no database, on
+one processor and on all; the limit of that is SHA-256 over the bytes of the file.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from api.exporting.files import EventFormat, EventsFile
+from api.exporting.manifests import Tally
+from api.policies import auditors_policy
+from api.wiring import Services, open_services
+from benchmarks.apart import Cost, cost
+from benchmarks.given import context, copied_events, organisation
+from benchmarks.sealing import sealing
+from ledger import auditing
+from ledger.commands import RequestExport
+from ledger.export import Export
+from ledger.service import EXPORT
+from ledger.settings import Settings
+from ledger.store.migrate import migrate
+from ledger.tlog import policy
+from projections.sealed.exporting import SealedExport, find_sealed, lines
+from projections.sealed.trees import ROOT
+
+TABLES = (EventFormat.CSV, EventFormat.PARQUET)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an export is, for processes that are to make it: nothing in it is of one process."""
+
+    conninfo: str
+    settings: Settings
+    export_id: UUID
+
+
+def measure(conninfo: str, settings: Settings, *, events: int, rounds: int = 3) -> dict[str, Any]:
+    """Of each way events a second (medians of the rounds), processor time for each and peak memory; and the ratios."""
+    with TemporaryDirectory(prefix="keyledger-bench-") as scratch:
+        directory = Path(scratch)
+        source, leaves = _exportable(conninfo, replace(settings, schema="bench_exporting"), events, directory)
+        bundle, believed = directory / "bundle.ndjson", directory / "policy.txt"
+        ways: dict[str, Callable[[], tuple[None, Cost]]] = {
+            "copy": lambda: cost(_copy, source, directory / "copy.bin"),
+            "bundle": lambda: cost(_bundle, source, bundle),
+            **{form: partial(cost, _table, source, form, directory / form) for form in TABLES},
+            "sha256": lambda: cost(_digest, bundle),
+            "verify": lambda: cost(_verify, bundle, believed, 1),
+            "verify_on_all": lambda: cost(_verify, bundle, believed, len(os.sched_getaffinity(0))),
+        }
+        turns: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                _, spent = way()
+                turns[name].append(spent.of_each(leaves))
+        size = bundle.stat().st_size
+    found = {name: _median(some) for name, some in turns.items()}
+    limits = {
+        **dict.fromkeys(("bundle", *TABLES), "copy"),
+        "verify": "sha256",
+        "verify_on_all": "sha256",
+    }
+    return {
+        "events": leaves,
+        "bundle_mb": round(size / 1e6),
+        "cores": len(os.sched_getaffinity(0)),
+        "ways": found,
+        "ratios": {f"{name}/{limit}": _ratio(turns[name], turns[limit]) for name, limit in limits.items()},
+    }
+
+
+def _median(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one[name] for one in turns) for name in turns[0]}
+
+
+def _ratio(ours: Sequence[Mapping[str, float]], limit: Sequence[Mapping[str, float]]) -> float:
+    return statistics.median(a["per_second"] / b["per_second"] for a, b in zip(ours, limit, strict=True))
+
+
+def _exportable(conninfo: str, settings: Settings, events: int, directory: Path) -> tuple[Source, int]:
+    """A sealed ledger, an export of all that is in it, and how many leaves that has; the auditor's policy in a file."""
+    migrate(conninfo, settings.schema)
+    with open_services(settings, conninfo) as services:
+        tenant = organisation(services)
+        copied_events(services, tenant, events)
+        with sealing(services) as by_hand:
+            state = _requested(services, tenant)
+            by_hand.everything()
+            believed = auditors_policy(services, by_hand.connection, by_hand.state, [ROOT, tenant])
+            (directory / "policy.txt").write_bytes(policy.encode(believed))
+            by_hand.connection.execute("VACUUM ANALYZE sealed_leaf")
+        return Source(conninfo, settings, state.id), _sealed(services, state).manifest.size
+
+
+def _requested(services: Services, tenant: UUID) -> Export:
+    command = RequestExport(context=context(), export_id=uuid7(), organisation_id=tenant)
+    state: Export = services.ledger.handle(command).state
+    return state
+
+
+# --- each in a process of its own ------------------------------------------------------------------------------------
+
+
+def _copy(source: Source, file: Path) -> None:
+    with open_services(source.settings, source.conninfo) as services, services.store.connect() as connection:
+        connection.execute("SET statement_timeout TO 0")
+        with (
+            file.open("wb") as out,
+            connection.cursor() as curs,
+            curs.copy(
+                "COPY (SELECT l.leaf_index, l.entry, l.salt, e.state FROM sealed_leaf l JOIN ledger_events e "
+                "ON e.notification_id = l.position WHERE l.tree = %s ORDER BY l.leaf_index) TO STDOUT (FORMAT BINARY)",
+                (services.ledger.load(EXPORT, source.export_id).organisation_id,),
+            ) as copy,
+        ):
+            for piece in copy:
+                out.write(piece)
+
+
+def _bundle(source: Source, file: Path) -> None:
+    with _opened(source) as (services, _, sealed), file.open("wb") as out:
+        out.writelines(lines(services.log, sealed))
+
+
+def _table(source: Source, form: EventFormat, file: Path) -> None:
+    with _opened(source) as (services, state, sealed), file.open("wb") as out:
+        table = EventsFile(services.log, state, sealed, form)
+        out.writelines(table.pieces(table.tag(), Tally()))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[tuple[Services, Export, SealedExport]]:
+    with open_services(source.settings, source.conninfo) as services:
+        state: Export = services.ledger.load(EXPORT, source.export_id)
+        yield services, state, _sealed(services, state)
+
+
+def _sealed(services: Services, state: Export) -> SealedExport:
+    with services.store.connect() as connection:
+        sealed = find_sealed(services.log, connection, state)
+    if sealed is None:
+        raise SystemExit("the export is not sealed")
+    return sealed
+
+
+def _digest(file: Path) -> None:
+    with file.open("rb") as read:
+        file_digest(read, "sha256")
+
+
+def _verify(file: Path, believed: Path, jobs: int) -> None:
+    program = [sys.executable, "-m", auditing.__name__, str(file), "--policy", str(believed), "--jobs", str(jobs)]
+    subprocess.run(program, check=True, stdout=subprocess.DEVNULL)

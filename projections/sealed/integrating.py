@@ -1,0 +1,196 @@
+"""Putting events into the trees: each a leaf of its organisation's, in the order of the log and without gaps.
+
+One transaction takes what comes next in the log, writes leaves, tiles and the trees' new edges, and enters every head
+that moved into the root tree. Nothing is signed here: `signing` reads again what was written before it does.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from ledger.store.log import EventLog, Stored
+from ledger.tlog import checkpoints, heads, leaves
+from ledger.tlog.checkpoints import Checkpoint
+from ledger.tlog.heads import Head
+from ledger.tlog.leaves import SALT_BYTES
+from ledger.tlog.merkle import leaf_hash
+from projections.sealed.trees import (
+    INSTALLATION,
+    ROOT,
+    Connection,
+    Tree,
+    fetch,
+    find_trees,
+    origin_of,
+    tree_of,
+    write_tiles,
+)
+
+TRACKING = "sealing"
+ROUND_EVENTS_MAX = 1_000  # measured: larger rounds gain little, and hold the trees' rows longer
+LABEL_BYTES = 16
+
+
+class LogDamaged(Exception):
+    """What is to be sealed is not what was recorded: events are missing, or stand where none should."""
+
+
+class _Context(msgspec.Struct):
+    at: str
+
+
+class _Stamped(msgspec.Struct):
+    """The one thing that a leaf takes out of an event; everything else in it is passed over."""
+
+    context: _Context
+
+
+_stamped = msgspec.json.Decoder(_Stamped).decode
+_MOMENT_CHARS = len("2026-03-02T09:30:15.123456Z")
+
+
+def _moment(stored: bytes) -> str:
+    """When the event happened, as leaves have it: mostly as it is stored, but for whole seconds."""
+    at = _stamped(stored).context.at
+    if len(at) == _MOMENT_CHARS and at.endswith("Z"):
+        return at
+    return leaves.moment(at)
+
+
+def entry_of(event: Stored, salt: bytes) -> bytes:
+    """The leaf that stands for an event, as it is stored now."""
+    return leaves.entry_of(
+        event.aggregate_id,
+        _moment(event.state),
+        leaves.state_digest(salt, event.state),
+        event.organisation_id or str(INSTALLATION),
+        topic=event.topic,
+        version=event.aggregate_version,
+    )
+
+
+def integrate(log: EventLog, connection: Connection, base: str, limit: int = ROUND_EVENTS_MAX) -> int:
+    """Seal at most `limit` events that come next; returns how many. `base` is what origins begin with now.
+
+    Raises `LogDamaged` where the log has a gap or an event that does not belong, and then seals none of these.
+    """
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT position FROM projection_tracking WHERE name = %s FOR UPDATE", (TRACKING,)
+        ).fetchone()
+        position = int(row[0]) if row else 0
+        if log.head(connection=connection) < position:
+            raise LogDamaged(f"the log ends before position {position}, up to which it was sealed")
+        events = log.stored_after(position, limit, connection=connection)
+        if not events:
+            return 0
+        end = position + len(events)
+        if [event.position for event in events] != list(range(position + 1, end + 1)):
+            raise LogDamaged(f"the log does not go on from position {position} without gaps")
+        of_tree = _by_tree(events)
+        trees = _trees(connection, [*of_tree, ROOT], base)
+        _grow(connection, trees, of_tree)
+        _enter_heads(connection, trees[ROOT], [trees[tree] for tree in of_tree], base)
+        _keep(connection, trees.values())
+        connection.execute(
+            "UPDATE projection_tracking SET position = %s, updated_at = now() WHERE name = %s", (end, TRACKING)
+        )
+    return len(events)
+
+
+def rebase(connection: Connection, base: str) -> None:
+    """Have every tree go on under an origin that begins with this; what was signed under another is signed anew.
+
+    The heads are entered into the root tree once more, as a head tells its origin.
+    """
+    with connection.transaction():
+        rows = fetch(
+            connection,
+            "UPDATE sealed_tree SET base = %(base)s, signed_size = 0, checkpoint = '' WHERE base <> %(base)s "
+            "RETURNING tree",
+            {"base": base},
+        )
+        moved = sorted(tree for (tree,) in rows if tree != ROOT)
+        if moved:
+            trees = find_trees(connection, [*moved, ROOT], lock=True)
+            _enter_heads(connection, trees[ROOT], [trees[tree] for tree in moved], base)
+            _keep(connection, [trees[ROOT]])
+
+
+def _by_tree(events: Sequence[Stored]) -> Mapping[UUID, list[Stored]]:
+    of_organisation: dict[str | None, list[Stored]] = {}
+    for event in events:
+        of_organisation.setdefault(event.organisation_id, []).append(event)
+    return {tree_of(UUID(name) if name else None): some for name, some in of_organisation.items()}
+
+
+def _trees(connection: Connection, wanted: Sequence[UUID], base: str) -> dict[UUID, Tree]:
+    """The trees, those that are new begun."""
+    connection.execute(
+        "INSERT INTO sealed_tree (tree, label, size, frontier, base) "
+        "SELECT tree, label, 0, '', %s FROM unnest(%s::uuid[], %s::text[]) AS w (tree, label) "
+        "WHERE NOT EXISTS (SELECT 1 FROM sealed_tree s WHERE s.tree = w.tree)",
+        (base, list(wanted), [secrets.token_hex(LABEL_BYTES) for _ in wanted]),
+    )
+    return find_trees(connection, wanted, lock=True)
+
+
+def _grow(connection: Connection, trees: Mapping[UUID, Tree], of_tree: Mapping[UUID, Sequence[Stored]]) -> None:
+    """Write the events' leaves and the tiles that they fill; the trees in memory go along."""
+    rows = []
+    for tree_id, events in of_tree.items():
+        tree, name = trees[tree_id], str(tree_id)
+        salts = os.urandom(SALT_BYTES * len(events))
+        hashes = []
+        for number, event in enumerate(events):
+            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+            entry = entry_of(event, salt)
+            hashes.append(leaf_hash(entry))
+            rows.append(
+                f"{name}\t{tree.size + number}\t{event.aggregate_id}\t{event.aggregate_version}\t{event.position}\t"
+                f"\\\\x{salt.hex()}\t\\\\x{entry.hex()}\n"
+            )
+        write_tiles(connection, tree_id, tree.size, hashes)
+        tree.frontier.extend(hashes)
+    with (
+        connection.cursor() as curs,
+        curs.copy(
+            "COPY sealed_leaf (tree, leaf_index, aggregate_id, aggregate_version, position, salt, entry) FROM STDIN"
+        ) as copy,
+    ):
+        copy.write("".join(rows))
+
+
+def _enter_heads(connection: Connection, root: Tree, moved: Sequence[Tree], base: str) -> None:
+    """Make the trees' new heads leaves of the root tree."""
+    begin, rows, hashes = root.size, [], []
+    for tree in moved:
+        head = Checkpoint(origin_of(base, tree.tree), tree.size, tree.frontier.root())
+        salt = os.urandom(SALT_BYTES)
+        entry = heads.encode(Head(tree.label, heads.head_digest(salt, checkpoints.encode(head))))
+        rows.append((root.size, tree.tree, head.origin, head.size, head.root, salt, entry))
+        hashes.append(leaf_hash(entry))
+        root.frontier.append(hashes[-1])
+    write_tiles(connection, ROOT, begin, hashes)
+    with connection.cursor() as curs:
+        curs.executemany(
+            "INSERT INTO sealed_head (leaf_index, tree, origin, size, root, salt, entry) "
+            "VALUES (%b, %b, %b, %b, %b, %b, %b)",
+            rows,
+        )
+
+
+def _keep(connection: Connection, trees: Iterable[Tree]) -> None:
+    kept = list(trees)
+    connection.execute(
+        "UPDATE sealed_tree t SET size = w.size, frontier = w.frontier "
+        "FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[]) AS w (tree, size, frontier) WHERE t.tree = w.tree",
+        (
+            [tree.tree for tree in kept],
+            [tree.size for tree in kept],
+            [b"".join(tree.frontier.hashes) for tree in kept],
+        ),
+    )

@@ -1,0 +1,289 @@
+"""Signing the trees' heads, after reading again what is to be signed.
+
+The signer does not believe the sealer. It goes on from the head that it signed last, takes every leaf after that from
+what the database holds now, makes each of them anew from the event itself, and signs the root that this gives, if it is
+the one that the sealer came to. So it can never sign what is not a continuation of what it signed before.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+import msgspec
+
+from ledger.sealed_log import SealedLog, SealingKey
+from ledger.store.keys import Keyring
+from ledger.store.log import Stored
+from ledger.tlog import checkpoints, heads, notes
+from ledger.tlog.checkpoints import Checkpoint
+from ledger.tlog.heads import Head
+from ledger.tlog.merkle import Frontier, leaf_hash
+from ledger.tlog.notes import Algorithm, SignerKey, VerifierKey
+from ledger.tlog.tiles import WIDTH
+from projections.sealed.integrating import entry_of
+from projections.sealed.memory import SignerMemory
+from projections.sealed.reading import frontier_at, roots_at
+from projections.sealed.trees import COLUMNS, ROOT, Connection, Tree, find_trees, origin_of, tree_from
+
+TREES_MAX = 1_000  # signed in one go; what a round of sealing can have moved
+CHUNK_LEAVES = 2_000  # read at once: a megabyte or two
+REMEMBERED_MAX = 250  # trees looked at in one go: twenty megabytes, where each nearly fills a tile
+
+
+class SignerRefuses(Exception):
+    """What is to be signed does not follow from what was signed before, or not from the events."""
+
+    def __init__(self, origin: str, reason: str, lost: Checkpoint | None = None) -> None:
+        super().__init__(f"{origin}: {reason}")
+        self.origin = origin
+        self.lost = lost
+        """The head that the log no longer leads to, where that is why."""
+
+
+class NotAsSealed(SignerRefuses):
+    """What was sealed and is not signed yet was changed since. No restore explains that, and to declare one mends
+    nothing: the events have to be as they were.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs for one ledger, with the keys that its sealed log has at a moment and what it remembers."""
+
+    memory: SignerMemory
+    keyring: Keyring
+
+    def check_memory(self, connection: Connection, log: SealedLog) -> list[SignerRefuses]:
+        """What stands against signing anything: heads that were signed and that the trees do not hold any more.
+
+        It looks at each head that was ever signed, once, so it is for the start.
+        """
+        trees = {origin_of(log.base, tree): tree for (tree,) in connection.execute("SELECT tree FROM sealed_tree")}
+        remembered, found = self.memory.owed(log), list[SignerRefuses]()
+        while some := list(islice(remembered, REMEMBERED_MAX)):
+            sizes = {trees[origin]: signed.size for origin, signed in some if origin in trees}
+            kept = find_trees(connection, sizes)
+            roots = roots_at(connection, {tree: size for tree, size in sizes.items() if kept[tree].size >= size})
+            for origin, signed in some:
+                tree = kept[trees[origin]] if origin in trees else None
+                if tree is None or tree.size < signed.size:
+                    size = 0 if tree is None else tree.size
+                    reason = f"{signed.size} leaves were signed, and the log holds {size}: was an old backup restored?"
+                elif roots.get(tree.tree) != signed.root():
+                    reason = f"the first {signed.size} leaves are not those that were signed"
+                else:
+                    continue
+                found.append(SignerRefuses(origin, reason, Checkpoint(origin, signed.size, signed.root())))
+        return found
+
+    def refusals(self, connection: Connection, log: SealedLog) -> list[SignerRefuses]:
+        """All that stands against signing: what `check_memory` finds, and what is refused of the trees that grew."""
+        found = self.check_memory(connection, log)
+        told = {refusal.origin for refusal in found}
+        for tree in _unsigned(connection):
+            try:
+                self._checked(connection, log, [tree])
+            except SignerRefuses as refusal:
+                if refusal.origin not in told:
+                    found.append(refusal)
+        return found
+
+    def sign_heads(self, connection: Connection, log: SealedLog, now: datetime, *, every: bool = False) -> int:
+        """Sign the heads that moved since they were signed, at most `TREES_MAX`; returns how many.
+
+        The root tree is the first, as it is what witnesses follow. With `every`, those that another key signed too,
+        which takes a look at each tree there is.
+
+        Raises `SignerRefuses` where one of them may not be, with none signed, and `WrongMasterKey` where the key to
+        sign with cannot be derived.
+        """
+        newest = log.keys[-1].kid
+        trees = _unsigned(connection, newest if every else None)
+        if not trees:
+            return 0
+        checked = self._checked(connection, log, trees)
+        signed = [
+            (tree, frontier, self._note(log, tree.tree, frontier, now))
+            for tree, frontier in zip(trees, checked, strict=True)
+        ]
+        self.memory.remember([(origin_of(log.base, tree.tree), frontier) for tree, frontier, _ in signed])
+        connection.execute(
+            "UPDATE sealed_tree t SET signed_size = w.size, checkpoint = w.checkpoint, signed_at = %s, kid = %s "
+            "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (tree, size, checkpoint) WHERE t.tree = w.tree",
+            (
+                now,
+                newest,
+                [tree.tree for tree, _, _ in signed],
+                [frontier.size for _, frontier, _ in signed],
+                [note for _, _, note in signed],
+            ),
+        )
+        return len(signed)
+
+    def _checked(self, connection: Connection, log: SealedLog, trees: Sequence[Tree]) -> list[Frontier]:
+        """The trees' edges, as they follow from the heads that were signed last and the leaves since then."""
+        edges = [self._signed_last(connection, log, tree) for tree in trees]
+        for growth in _growths(trees, edges):
+            for of, edge, leaves in _read_again(connection, growth):
+                for index, (leaf_index, kept, entry) in enumerate(leaves, edge.size):
+                    if leaf_index != index or kept != entry:
+                        raise NotAsSealed(origin_of(log.base, of), f"leaf {index} is not what was recorded")
+                edge.extend([leaf_hash(entry) for _, _, entry in leaves])
+        for tree, edge in zip(trees, edges, strict=True):
+            origin, root = origin_of(log.base, tree.tree), edge.root()
+            if edge.size != tree.size or root != tree.frontier.root():
+                raise NotAsSealed(origin, f"{edge.size} leaves do not give the root that the log has at {tree.size}")
+            # Where a tile became full, it is looked at as well: proofs are made of tiles.
+            if tree.size // WIDTH != tree.signed_size // WIDTH and roots_at(connection, {tree.tree: tree.size}) != {
+                tree.tree: root
+            }:
+                raise NotAsSealed(origin, "the tiles do not give the root that the leaves do")
+        return edges
+
+    def _signed_last(self, connection: Connection, log: SealedLog, tree: Tree) -> Frontier:
+        """The head that was signed last, from which the tree has to go on."""
+        origin = origin_of(log.base, tree.tree)
+        edge = self.memory.recall(origin)
+        if edge is None:
+            # This signer is new here: what another one signed is where it begins.
+            edge = frontier_at(connection, tree.tree, tree.signed_size)
+            self._check_signed_by_us(log, tree, origin, edge)
+        if edge.size > tree.size:
+            lost = Checkpoint(origin, edge.size, edge.root())
+            raise SignerRefuses(origin, f"{edge.size} leaves were signed, and the log holds {tree.size}", lost)
+        return edge
+
+    def _check_signed_by_us(self, log: SealedLog, tree: Tree, origin: str, frontier: Frontier) -> None:
+        if tree.signed_size == 0:
+            return
+        try:
+            text = notes.open_note(tree.checkpoint.encode(), verifier_keys(self.keyring, log, tree.tree)).text
+        except notes.InvalidNote as error:
+            raise SignerRefuses(origin, f"its checkpoint is not one of ours: {error}") from None
+        if text != checkpoints.encode(Checkpoint(origin, frontier.size, frontier.root())):
+            reason = f"the first {frontier.size} leaves are not those that were signed"
+            raise SignerRefuses(origin, reason, checkpoints.parse(text))
+
+    def _note(self, log: SealedLog, tree: UUID, frontier: Frontier, now: datetime) -> str:
+        """The checkpoint, signed by the newest key, and by those before it until their overlap is over."""
+        origin = origin_of(log.base, tree)
+        signers = [signer_key(self.keyring, log, key, tree) for key in keys_in_use(self.keyring, log, now)]
+        return notes.sign(checkpoints.encode(Checkpoint(origin, frontier.size, frontier.root())), signers).decode()
+
+
+def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
+    """Trees that grew since they were signed, or were signed by another key than this, at most `TREES_MAX`."""
+    of_other_keys = "" if kid is None else "OR kid <> %(kid)s"
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM sealed_tree WHERE signed_size < size {of_other_keys} "  # noqa: S608 - texts of ours
+        "ORDER BY tree DESC LIMIT %(limit)s",
+        {"limit": TREES_MAX, "kid": kid},
+        binary=True,
+    ).fetchall()
+    return [tree_from(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """Leaves of a tree that come after `edge`, up to `end`."""
+
+    tree: UUID
+    edge: Frontier
+    end: int
+
+
+Again = tuple[int, bytes, bytes]
+"""A leaf read again: its index, the entry as the tree has it, and as it follows from what it stands for now."""
+
+
+def _growths(trees: Sequence[Tree], edges: Sequence[Frontier]) -> Iterator[list[_Growth]]:
+    """What is to be read again, in the order of the trees, and no more at once than `CHUNK_LEAVES`."""
+    some, room = list[_Growth](), CHUNK_LEAVES
+    for tree, edge in zip(trees, edges, strict=True):
+        begin = edge.size
+        while begin < tree.size:
+            end = min(tree.size, begin + room)
+            some.append(_Growth(tree.tree, edge, end))
+            begin, room = end, room - (end - begin)
+            if room == 0:
+                yield some
+                some, room = [], CHUNK_LEAVES
+    if some:
+        yield some
+
+
+def _read_again(connection: Connection, growths: Sequence[_Growth]) -> Iterator[tuple[UUID, Frontier, list[Again]]]:
+    """The leaves of each of these, by which its edge is then to grow."""
+    leaves = _leaves_again(connection, [one for one in growths if one.tree != ROOT])
+    for one in growths:
+        again = _heads_again(connection, one) if one.tree == ROOT else leaves[one.tree]
+        yield one.tree, one.edge, again
+
+
+def _leaves_again(connection: Connection, growths: Sequence[_Growth]) -> Mapping[UUID, list[Again]]:
+    """Of organisations' trees: entries as they follow from the events."""
+    leaves: dict[UUID, list[Again]] = {one.tree: [] for one in growths}
+    for tree, index, salt, entry, *event in connection.execute(
+        "SELECT l.tree, l.leaf_index, l.salt, l.entry, "
+        "e.notification_id, e.originator_id::text, e.originator_version, e.organisation_id::text, e.topic, e.state "
+        "FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w (tree, first, after) "
+        "JOIN sealed_leaf l ON l.tree = w.tree AND l.leaf_index >= w.first AND l.leaf_index < w.after "
+        "LEFT JOIN ledger_events e "
+        "ON e.originator_id = l.aggregate_id AND e.originator_version = l.aggregate_version "
+        "AND e.notification_id = l.position "
+        "ORDER BY l.tree, l.leaf_index",
+        ([one.tree for one in growths], [one.edge.size for one in growths], [one.end for one in growths]),
+        prepare=True,
+        binary=True,
+    ).fetchall():
+        leaves[tree].append((index, entry, b"" if event[0] is None else _entry_now(Stored(*event), salt)))
+    return leaves
+
+
+def _entry_now(event: Stored, salt: bytes) -> bytes:
+    """What the event would be sealed as now; nothing where it is no event any more."""
+    try:
+        return entry_of(event, salt)
+    except (msgspec.MsgspecError, ValueError):
+        return b""
+
+
+def _heads_again(connection: Connection, growth: _Growth) -> list[Again]:
+    """Of the root tree: entries as they follow from the heads that they were made of."""
+    leaves = list[Again]()
+    for index, entry, salt, origin, size, root, label in connection.execute(
+        "SELECT h.leaf_index, h.entry, h.salt, h.origin, h.size, h.root, t.label FROM sealed_head h "
+        "LEFT JOIN sealed_tree t ON t.tree = h.tree "
+        "WHERE h.leaf_index >= %s AND h.leaf_index < %s ORDER BY h.leaf_index",
+        (growth.edge.size, growth.end),
+        prepare=True,
+        binary=True,
+    ).fetchall():
+        digest = heads.head_digest(salt, checkpoints.encode(Checkpoint(origin, size, root)))
+        leaves.append((index, entry, heads.encode(Head(label, digest))))
+    return leaves
+
+
+def verifier_keys(keyring: Keyring, log: SealedLog, tree: UUID) -> list[VerifierKey]:
+    """The keys that ever signed a tree's checkpoints, newest first, as far as the master keys at hand give them."""
+    return [
+        signer_key(keyring, log, key, tree).verifier for key in reversed(log.keys) if keyring.holds(key.master_key_id)
+    ]
+
+
+def keys_in_use(keyring: Keyring, log: SealedLog, now: datetime) -> list[SealingKey]:
+    """The newest key, and those before it whose overlap is not over: what signs now, and what a policy names."""
+    *before, newest = log.keys
+    return [newest] + [
+        key
+        for key in before
+        if key.expires_at is not None and key.expires_at > now and keyring.holds(key.master_key_id)
+    ]
+
+
+def signer_key(keyring: Keyring, log: SealedLog, key: SealingKey, tree: UUID) -> SignerKey:
+    """What signs a tree's checkpoints under one of the log's keys. Raises `WrongMasterKey`."""
+    seed = keyring.sealing_seed(key.master_key_id, key.kid, tree)
+    return SignerKey(origin_of(log.base, tree), Algorithm.ED25519, seed)

@@ -1,0 +1,195 @@
+"""What an export holds, in formats for other tools: the same events as the log, and what becomes of personal fields."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from uuid_utils.compat import uuid7
+
+from api.exporting.files import EventFormat, EventsFile
+from api.exporting.manifests import Tally
+from api.wiring import Services
+from ledger.commands import EraseCredential, RequestExport, RevokeCredential
+from ledger.values import RevocationReason
+from ledger.verification import Code
+from projections.exported_files import Written
+from projections.sealed.exporting import find_sealed
+from projections.usage import UsageRecorder
+from tests import given
+from tests.projections.keeping_up import catch_up
+from tests.projections.test_sealing import sealing
+
+EMAIL = b"dev@example.com"
+
+
+@pytest.fixture
+def organisation(services: Services) -> UUID:
+    return given.an_organisation(services)
+
+
+def exported(services: Services, organisation: UUID | None, form: EventFormat, **asked: Any) -> tuple[bytes, Written]:
+    """The file of an export that is asked for now, and what its manifest will say."""
+    asking = given.context(reason="audit")
+    command = RequestExport(context=asking, export_id=uuid7(), organisation_id=organisation, **asked)
+    export = services.ledger.handle(command).state
+    with sealing(services) as by_hand:
+        by_hand.seal()
+    with services.store.connect() as connection:
+        sealed = find_sealed(services.log, connection, export)
+        assert sealed is not None
+    file, tally = EventsFile(services.log, export, sealed, form), Tally()
+    content = b"".join(file.pieces(file.tag(), tally))
+    return content, tally.written()
+
+
+def revoke(services: Services, credential: UUID) -> None:
+    services.ledger.handle(
+        RevokeCredential(
+            context=given.context(), credential_id=credential, revocation_reason=RevocationReason.COMPROMISED
+        )
+    )
+
+
+@pytest.mark.parametrize("form", EventFormat)
+@pytest.mark.parametrize("asked", [{}, {"topics": ("credential.created",)}])
+def test_a_file_without_an_event_that_was_deleted_is_not_written(
+    services: Services, organisation: UUID, form: EventFormat, asked: dict[str, Any]
+) -> None:
+    given.a_credential(services, organisation)
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        by_hand.tamper("DELETE FROM ledger_events WHERE topic LIKE 'credential.created%%'")
+    with pytest.raises(LookupError, match="audit check"):
+        exported(services, organisation, form, **asked)
+
+
+def test_every_format_has_every_event_of_the_organisation_and_no_others(
+    services: Services, organisation: UUID, tmp_path: Path
+) -> None:
+    other = given.an_organisation(services, "Umbrella")
+    for each in (organisation, other):
+        credential, _ = given.a_credential(services, each)
+        revoke(services, credential.id)
+    logged = [(one.position, one.event.TOPIC, str(one.aggregate_id)) for one in services.log.read(0, 100, organisation)]
+    assert len(logged) > 3
+
+    parquet, of_parquet = exported(services, organisation, EventFormat.PARQUET)
+    read = pq.read_table(io.BytesIO(parquet)).to_pylist()
+    rows = [(row["position"], row["topic"], row["aggregate_id"]) for row in read]
+    assert rows[: len(logged)] == logged
+    assert rows[-1][1] == "export.requested"
+    assert of_parquet.counts["credential.revoked"] == 1
+    assert of_parquet.rows == len(rows)
+
+    table, _ = exported(services, organisation, EventFormat.CSV)
+    (tmp_path / "events.csv").write_bytes(table)
+    query = "SELECT position, topic, aggregate_id::text FROM read_csv(?) ORDER BY position"
+    assert duckdb.execute(query, [str(tmp_path / "events.csv")]).fetchall()[: len(logged)] == logged
+
+    ocsf, _ = exported(services, organisation, EventFormat.OCSF)
+    lines = [orjson.loads(line) for line in ocsf.splitlines()]
+    told = [(line["metadata"]["sequence"], line["metadata"]["event_code"]) for line in lines]
+    assert told[: len(logged)] == [(position, topic) for position, topic, _ in logged]
+
+
+def test_what_concerns_no_organisation_names_none(services: Services, organisation: UUID) -> None:
+    given.an_operator(services)
+    content, _ = exported(services, None, EventFormat.CSV)
+    assert {row["organisation_id"] for row in csv.DictReader(io.StringIO(content.decode()))} == {""}
+    parquet, _ = exported(services, None, EventFormat.PARQUET)
+    assert set(pq.read_table(io.BytesIO(parquet))["organisation_id"].to_pylist()) == {None}
+    ocsf, _ = exported(services, None, EventFormat.OCSF)
+    told = [orjson.loads(line)["metadata"] for line in ocsf.splitlines()]
+    assert told
+    assert not any("tenant_uid" in one for one in told)
+
+
+def test_an_export_has_only_what_its_filter_takes(services: Services, organisation: UUID) -> None:
+    first, second = (given.a_credential(services, organisation)[0].id for _ in range(2))
+    revoke(services, first)
+    revoke(services, second)
+    content, written = exported(
+        services, organisation, EventFormat.PARQUET, aggregates=(second,), topics=("credential.revoked",)
+    )
+    (row,) = pq.read_table(io.BytesIO(content)).to_pylist()
+    assert (row["aggregate_id"], row["topic"], written.rows) == (str(second), "credential.revoked", 1)
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert exported(services, organisation, EventFormat.CSV, begin=later)[1].rows == 0
+
+
+@pytest.mark.parametrize("form", EventFormat)
+def test_personal_fields_are_there_only_if_asked_for_and_never_after_erasure(
+    services: Services, organisation: UUID, form: EventFormat
+) -> None:
+    credential, secret = given.a_credential(services, organisation)
+    revoke(services, credential.id)
+
+    def told(content: bytes) -> bytes:
+        if form is not EventFormat.PARQUET:
+            return content
+        return "".join(pq.read_table(io.BytesIO(content))["data"].to_pylist()).encode()
+
+    withheld, _ = exported(services, organisation, form)
+    shown, _ = exported(services, organisation, form, personal=True)
+    assert (EMAIL in told(withheld), EMAIL in told(shown)) == (False, True)
+    assert secret.encode() not in told(shown)
+    services.ledger.handle(EraseCredential(context=given.context(), credential_id=credential.id))
+    erased, _ = exported(services, organisation, form, personal=True)
+    assert EMAIL not in told(erased)
+    if form is not EventFormat.PARQUET:
+        assert (b"withheld" in withheld, b"shown" in shown, b"erased" in erased) == (True, True, True)
+
+
+def test_nothing_that_verifies_a_secret_is_in_any_format(services: Services, organisation: UUID) -> None:
+    given.a_credential(services, organisation)
+    digests = [
+        one.event.secret.digest.encode()
+        for one in services.log.read(0, 100, organisation)
+        if hasattr(one.event, "secret")
+    ]
+    assert digests
+    for form in (EventFormat.CSV, EventFormat.OCSF):
+        content, _ = exported(services, organisation, form, personal=True)
+        assert not any(digest in content for digest in digests)
+
+
+def test_verifications_of_whole_days_that_were_over_are_in_ocsf(services: Services, organisation: UUID) -> None:
+    credential = given.a_credential(services, organisation)[0].id
+    stranger = given.a_credential(services, given.an_organisation(services, "Umbrella"))[0].id
+    catch_up(services)
+    now = datetime.now(UTC)
+    usage = UsageRecorder(services.store, 60)
+    usage.start()
+    for whose in (credential, stranger):
+        for code, days in ((Code.VALID, 2), (Code.REVOKED, 1), (Code.VALID, 0)):
+            usage.note(whose, 1, now - timedelta(days=days), None, code)
+    usage.stop()
+
+    content, written = exported(services, organisation, EventFormat.OCSF)
+    counted = [line for line in map(orjson.loads, content.splitlines()) if line["class_uid"] == 3002]
+    assert [(line["user"]["uid"], line["status_code"], line["count"]) for line in counted] == [
+        (str(credential), "VALID", 1),
+        (str(credential), "REVOKED", 1),
+    ]
+    assert written.counts["verification"] == 2
+    assert (
+        exported(services, organisation, EventFormat.OCSF, begin=now - timedelta(days=1))[1].counts.get("verification")
+        is None
+    )
+    of_a_kind, _ = exported(services, organisation, EventFormat.OCSF, topics=("credential",))
+    assert b"Authentication" not in of_a_kind
+
+
+def test_the_manifest_counts_and_digests_what_was_written(services: Services, organisation: UUID) -> None:
+    content, written = exported(services, organisation, EventFormat.CSV)
+    assert written.sha256 == sha256(content).hexdigest()
+    assert written.bytes == len(content)
+    assert written.rows == sum(written.counts.values()) == len(content.splitlines()) - 1
