@@ -4,20 +4,23 @@ The same events as the bundle of the same export (`projections/sealed/exporting.
 the leaves of the organisation's tree up to where the export ends. In memory that does not grow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ledger.events import Event, Recorded
+from ledger.events import Event
 from ledger.export import Export
+from ledger.store.codec import decode
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.log import EventLog
 from ledger.tlog.bundle import Filter
 from ledger.tlog.tiles import WIDTH
 from projections.history import shown_fields
+from projections.reading_ahead import read_ahead
 from projections.sealed.exporting import CHUNK_LEAVES, Reached, SealedExport, erasures_shown, takes, unwatched
+from projections.sealed.trees import fetch
 
 COUNTS_CHUNK = 10_000  # a megabyte
 
@@ -36,9 +39,13 @@ class Personal(StrEnum):
 
 
 class ExportedEvent(NamedTuple):
-    """An event in its place, and of its own fields what is shown: nothing that verifies a secret."""
+    """An event in its place, ids as texts, and of its own fields what is shown: nothing that verifies a secret."""
 
-    recorded: Recorded
+    position: int
+    aggregate_id: str
+    aggregate_version: int
+    organisation_id: str | None
+    event: Event
     data: dict[str, Any]
     personal: Personal
 
@@ -59,44 +66,67 @@ def exported_events(log: EventLog, export: SealedExport, reached: Reached = unwa
 
     Raises `LookupError` where one that was sealed is not there any more: rows tell of no gap by themselves.
     """
-    asked = export.manifest.filter
-    everything, in_clear = asked == Filter(), export.manifest.personal
-    for begin in range(0, export.manifest.size, CHUNK_LEAVES):
-        end = min(export.manifest.size, begin + CHUNK_LEAVES)
+    read = _in_clear_at if export.manifest.personal else _withheld_at
+    for part, events in read_ahead(lambda part: read(log, part.positions), _parts(log, export)):
+        if len(events) < len(part.positions):
+            raise LookupError("events that were sealed are not in the log any more: see `keyledger audit check`")
+        yield from events
+        reached(part.leaves_done)
+
+
+class _Part(NamedTuple):
+    """Some events that are taken, and how many leaves are done with them."""
+
+    positions: Sequence[int]
+    leaves_done: int
+
+
+def _parts(log: EventLog, export: SealedExport) -> Iterator[_Part]:
+    asked, size = export.manifest.filter, export.manifest.size
+    for begin in range(0, size, CHUNK_LEAVES):
+        end = min(size, begin + CHUNK_LEAVES)
         with log.datastore.cursor_of_tuples() as curs:
-            rows = curs.execute(
-                "SELECT position, entry FROM sealed_leaf "
+            rows = fetch(
+                curs.connection,
+                f"SELECT position{'' if asked == Filter() else ', entry'} FROM sealed_leaf "  # noqa: S608
                 "WHERE tree = %s AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index",
                 (export.tree, begin, end),
-                prepare=True,
-                binary=True,
-            ).fetchall()
-        taken = [position for position, entry in rows if everything or takes(asked, entry)]
-        for at in range(0, len(taken), WIDTH):
-            positions = taken[at : at + WIDTH]
-            events = log.recorded_at(positions, sealed=not in_clear)
-            if len(events) < len(positions):
-                raise LookupError("events that were sealed are not in the log any more: see `keyledger audit check`")
-            for recorded, has_key in events:
-                yield _exported(recorded, in_clear=in_clear, has_key=has_key)
-        reached(end)
+            )
+        taken = [position for position, *entry in rows if not entry or takes(asked, *entry)]
+        batches = [taken[at : at + WIDTH] for at in range(0, len(taken), WIDTH)] or [[]]
+        yield from (_Part(batch, begin) for batch in batches[:-1])
+        yield _Part(batches[-1], end)
 
 
-def _exported(recorded: Recorded, *, in_clear: bool, has_key: bool) -> ExportedEvent:
-    event, data = recorded.event, shown_fields(recorded.event)
-    personal = _personal(event, in_clear=in_clear, has_key=has_key)
-    if personal is not Personal.SHOWN:
+def _withheld_at(log: EventLog, positions: Sequence[int]) -> list[ExportedEvent]:
+    """The events at these positions without personal fields, which nobody has to decrypt."""
+    return [
+        _exported(position, aggregate_id, version, organisation_id, decode(topic, state), Personal.WITHHELD)
+        for position, aggregate_id, version, organisation_id, topic, state in log.stored_at(positions)
+    ]
+
+
+def _in_clear_at(log: EventLog, positions: Sequence[int]) -> list[ExportedEvent]:
+    """The events at these positions with personal fields in clear, but for those whose key was destroyed."""
+    found = []
+    for (aggregate_id, version, organisation_id, event, position), has_key in log.recorded_at(positions):
+        whose = None if organisation_id is None else str(organisation_id)
+        personal = Personal.SHOWN if has_key else Personal.ERASED
+        found.append(_exported(position, str(aggregate_id), version, whose, event, personal))
+    return found
+
+
+def _exported(
+    position: int, aggregate_id: str, version: int, organisation_id: str | None, event: Event, personal: Personal
+) -> ExportedEvent:
+    """The event, of whose personal fields this became if it has any."""
+    data = shown_fields(event)
+    if not event.PERSONAL:
+        personal = Personal.NONE
+    elif personal is not Personal.SHOWN:
         for name in event.PERSONAL:
             data.pop(name, None)
-    return ExportedEvent(recorded, data, personal)
-
-
-def _personal(event: Event, *, in_clear: bool, has_key: bool) -> Personal:
-    if not event.PERSONAL:
-        return Personal.NONE
-    if not in_clear:
-        return Personal.WITHHELD
-    return Personal.SHOWN if has_key else Personal.ERASED
+    return ExportedEvent(position, aggregate_id, version, organisation_id, event, data, personal)
 
 
 def exported_verifications(

@@ -92,13 +92,13 @@ class EventsFile:
 
     def _pieces(self, tally: Tally, reached: Reached) -> Iterator[bytes]:
         export, manifest = self.export, self.sealed.manifest
-        events = tally.counted(exported_events(self.log, self.sealed, reached), lambda one: one.recorded.event.TOPIC)
+        events = tally.counted(exported_events(self.log, self.sealed, reached), lambda one: one.event.TOPIC)
         match self.form:
             case EventFormat.CSV:
-                return write_csv(tables.EVENTS, tables.rows(tables.EVENTS, events))
+                return write_csv(tables.EVENTS, events)
             case EventFormat.PARQUET:
                 about = {"keyledger.export": str(export.id), "keyledger.origin": manifest.origin}
-                return write_parquet(tables.EVENTS, tables.rows(tables.EVENTS, events), about)
+                return write_parquet(tables.EVENTS, events, about)
             case EventFormat.OCSF:
                 verified = exported_verifications(
                     self.log.datastore, export.organisation_id, manifest.filter, export.requested.at
@@ -148,10 +148,10 @@ def review_file(
     lines = tally.counted(access_review(log, review.organisation_id, review.as_of), lambda one: str(one.status))
     match form:
         case ReviewFormat.CSV:
-            pieces = write_csv(tables.ACCESS_REVIEW, tables.rows(tables.ACCESS_REVIEW, lines))
+            pieces = write_csv(tables.ACCESS_REVIEW, lines)
         case ReviewFormat.PARQUET:
             about = {"keyledger.access_review": str(review.id), "keyledger.as_of": review.as_of.isoformat()}
-            pieces = write_parquet(tables.ACCESS_REVIEW, tables.rows(tables.ACCESS_REVIEW, lines), about)
+            pieces = write_parquet(tables.ACCESS_REVIEW, lines, about)
         case ReviewFormat.HTML:
             pieces = write_page(review, lines, made_at)
     return tally.digested(pieces)

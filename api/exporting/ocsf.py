@@ -10,7 +10,6 @@ from enum import Enum
 from importlib.metadata import version
 from itertools import islice
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import orjson
 
@@ -121,16 +120,16 @@ def write_ocsf(documents: Iterable[Document]) -> Iterator[bytes]:
 
 def of_event(exported: ExportedEvent) -> Document:
     """An event of the log. Its own fields are the entity's, or the call's, data."""
-    recorded, data, personal = exported
-    event, context = recorded.event, recorded.event.context
+    event, context, personal = exported.event, exported.event.context, exported.personal
     activity, kind = ACTIVITIES[type(event)], event.TOPIC.partition(".")[0]
-    thing = {"uid": str(recorded.aggregate_id), "type": kind, "version": str(recorded.aggregate_version), "data": data}
+    uid, version = exported.aggregate_id, exported.aggregate_version
+    thing = {"uid": uid, "type": kind, "version": str(version), "data": exported.data}
     document = _document(activity, context.at, _severity(event), _SUCCESS) | {
         "message": event.TOPIC,
-        "metadata": _metadata(recorded.organisation_id, f"{recorded.aggregate_id}/{recorded.aggregate_version}")
-        | {"event_code": event.TOPIC, "sequence": recorded.position}
+        "metadata": _metadata(exported.organisation_id, f"{uid}/{version}")
+        | {"event_code": event.TOPIC, "sequence": exported.position}
         | ({"correlation_uid": context.request_id} if context.request_id else {}),
-        "actor": _actor(context, str(recorded.aggregate_id)),
+        "actor": _actor(context, uid),
     }
     if context.address:
         document["src_endpoint"] = {"ip": context.address}
@@ -157,7 +156,7 @@ def of_verifications(counted: VerificationCount) -> Document:
     status = _SUCCESS if code == Code.VALID else _FAILURE
     return _document(LOGON, begin, _INFORMATIONAL, status) | {
         "message": "credential verified",
-        "metadata": _metadata(counted.organisation_id, f"{credential}/{counted.day}/{code}"),
+        "metadata": _metadata(str(counted.organisation_id), f"{credential}/{counted.day}/{code}"),
         "user": {"uid": credential, "type_id": _SERVICE, "credential_uid": credential},
         "service": {"name": "Keyledger"},
         "status_code": code,
@@ -187,13 +186,13 @@ def _document(activity: Activity, at: datetime, severity: tuple[int, str], statu
     }
 
 
-def _metadata(organisation_id: UUID | None, uid: str) -> Document:
+def _metadata(organisation_id: str | None, uid: str) -> Document:
     return {
         "version": SCHEMA_VERSION,
         "product": _PRODUCT,
         "log_name": "keyledger",
         "uid": uid,
-    } | ({"tenant_uid": str(organisation_id)} if organisation_id else {})
+    } | ({"tenant_uid": organisation_id} if organisation_id else {})
 
 
 def _actor(context: Context, aggregate_id: str) -> Document:

@@ -25,6 +25,10 @@ from ledger.store.recorder import Append, BatchStatistics, LedgerRecorder, Posit
 
 _COLUMNS = "originator_id, originator_version, organisation_id, topic, state, notification_id"
 _COLUMNS_OF_E = ", ".join(f"e.{column}" for column in _COLUMNS.split(", "))
+_STORED = (
+    "SELECT notification_id, originator_id::text, originator_version, organisation_id::text, topic, state "
+    "FROM ledger_events"
+)
 _COLUMNS_WITH_KEY = (
     f"{_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "
     "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id"
@@ -185,8 +189,7 @@ class EventLog:
         """At most `limit` events after a position, in order, as they are stored."""
         with self._cursor(connection) as curs:
             curs.execute(
-                "SELECT notification_id, originator_id::text, originator_version, organisation_id::text, topic, state "
-                "FROM ledger_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
+                f"{_STORED} WHERE notification_id > %s ORDER BY notification_id LIMIT %s",
                 (after, limit),
                 prepare=True,
                 binary=True,
@@ -248,12 +251,22 @@ class EventLog:
             )
             return dict(curs.fetchall())
 
-    def recorded_at(
-        self, positions: Sequence[int], *, sealed: bool = False, connection: AnyConnection | None = None
-    ) -> list[tuple[Recorded, bool]]:
-        """The events at these positions, in order, and whether the data key of each is there.
+    def stored_at(self, positions: Sequence[int]) -> list[Stored]:
+        """The events at these positions, in order, as they are stored, as far as there are any."""
+        with self.datastore.cursor_of_tuples() as curs:
+            curs.execute(
+                f"{_STORED} WHERE notification_id = ANY(%s) ORDER BY notification_id",
+                (list(positions),),
+                prepare=True,
+                binary=True,
+            )
+            return [Stored(*row) for row in curs.fetchall()]
 
-        Personal fields are in clear, unless they may stay `sealed`, which costs less.
+    def recorded_at(
+        self, positions: Sequence[int], *, connection: AnyConnection | None = None
+    ) -> list[tuple[Recorded, bool]]:
+        """The events at these positions, in order, personal fields in clear, and whether the data key of each is
+        there.
         """
         with self._cursor(connection) as curs:
             curs.execute(
@@ -263,7 +276,7 @@ class EventLog:
                 binary=True,
             )
             rows = curs.fetchall()
-        return [(_recorded(row) if sealed else self._in_clear(row), row[7] is not None) for row in rows]
+        return [(self._in_clear(row), row[7] is not None) for row in rows]
 
     def personal_at(
         self, positions: Sequence[int], *, connection: AnyConnection | None = None

@@ -39,7 +39,10 @@ def read_back(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def exported(event: Event) -> ExportedEvent:
-    return ExportedEvent(placed(event), shown_fields(event), Personal.SHOWN if event.PERSONAL else Personal.NONE)
+    aggregate_id, version, organisation_id, _, position = placed(event)
+    of = None if organisation_id is None else str(organisation_id)
+    personal = Personal.SHOWN if event.PERSONAL else Personal.NONE
+    return ExportedEvent(position, str(aggregate_id), version, of, event, shown_fields(event), personal)
 
 
 def test_every_kind_of_event_has_its_activity() -> None:

@@ -26,7 +26,9 @@ COLUMNS: tuple[Column[Any], ...] = (
     Column("truth", Type.BOOLEAN, lambda row: row[3]),
     Column("time", Type.TIME, lambda row: row[4]),
 )
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from('",\r\n= '), max_size=20
+)
 ROWS = st.lists(
     st.tuples(
         st.none() | TEXTS,
@@ -58,6 +60,23 @@ def test_csv_gives_back_every_text_and_number(rows: list[tuple[Any, ...]]) -> No
     assert [(row[0], row[2]) for row in read] == [
         (harmless(row[0] or ""), "" if row[2] is None else str(row[2])) for row in rows
     ]
+
+
+@drawn(ROWS)
+def test_csv_is_written_as_the_standard_library_writes_it(rows: list[tuple[Any, ...]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(
+        (
+            harmless(row[0] or ""),
+            harmless(" ".join(row[1])),
+            row[2],
+            row[3] if row[3] is None else str(row[3]).lower(),
+            row[4] and row[4].isoformat().replace("+00:00", "Z"),
+        )
+        for row in rows
+    )
+    _, written = b"".join(write_csv(COLUMNS, rows)).split(b"\r\n", 1)
+    assert written.decode() == text.getvalue()
 
 
 def test_csv_is_what_rfc_4180_says() -> None:
@@ -95,7 +114,8 @@ def test_the_file_says_what_it_is_about() -> None:
 
 def test_a_group_is_bounded_in_rows_and_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_files, "GROUP_ROWS", 10)
-    monkeypatch.setattr(parquet_files, "GROUP_CHARS", 1_000)
+    monkeypatch.setattr(parquet_files, "GROUP_BYTES", 1_000)
+    monkeypatch.setattr(parquet_files, "BATCH_ROWS", 1)
     rows: list[tuple[Any, ...]] = [("x" * size, [], None, None, None) for size in (1,) * 25 + (600,) * 4]
     file = pq.ParquetFile(parquet(rows))
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [10, 10, 7, 2]
