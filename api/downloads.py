@@ -23,7 +23,7 @@ from api.wiring import Services
 from ledger.errors import InvalidValue
 from projections.export_progress import ExportProgress
 from projections.exported_files import find_length, keep_written
-from projections.sealed.exporting import SealedExport, lines
+from projections.sealed.exporting import SealedExport, write_bundle
 
 BUNDLE_MEDIA_TYPE = "application/x-ndjson"
 
@@ -49,7 +49,7 @@ def bundle(found: Services, export_id: UUID, sealed: SealedExport, first: int) -
 
 def _lines(found: Services, export_id: UUID, sealed: SealedExport, first: int, tag: str) -> Iterator[bytes]:
     progress = _progress(found, export_id, BUNDLE, sealed.manifest.size)
-    asked_for = lines(found.log, sealed, first, reached=progress.reached)
+    asked_for = write_bundle(found.log, sealed, first, reached=progress.reached)
     # The seal digests what was sent before, so nothing can overtake a bundle but where its beginning is made once more.
     newest = partial(bundle_tag, found.log, sealed)
     yield from unless_overtaken(tag, newest, asked_for) if first else asked_for

@@ -35,7 +35,7 @@ from ledger.service import EXPORT
 from ledger.settings import Settings
 from ledger.store.migrate import migrate
 from ledger.tlog import policy
-from projections.sealed.exporting import SealedExport, find_sealed, lines
+from projections.sealed.exporting import SealedExport, find_sealed, write_bundle
 from projections.sealed.trees import ROOT
 
 TABLES = (EventFormat.CSV, EventFormat.PARQUET)
@@ -135,7 +135,7 @@ def _copy(source: Source, file: Path) -> None:
 
 def _bundle(source: Source, file: Path) -> None:
     with _opened(source) as (services, _, sealed), file.open("wb") as out:
-        out.writelines(lines(services.log, sealed))
+        out.writelines(write_bundle(services.log, sealed))
 
 
 def _table(source: Source, form: EventFormat, file: Path) -> None:

@@ -3,7 +3,7 @@
 PostgreSQL and Python then work at once, each on a processor of its own.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Part = TypeVar("Part")
 Found = TypeVar("Found")
 
 
-def read_ahead(read: Callable[[Part], Found], parts: Iterable[Part]) -> Iterator[tuple[Part, Found]]:
+def read_ahead(read: Callable[[Part], Found], parts: Iterable[Part]) -> Generator[tuple[Part, Found], None, None]:
     """Each part, and what was read of it, in order; raises what `read` raises, in the place of that part.
 
     One part ahead and no more, on a thread of its own: however slowly parts are taken, two are held, and a connection

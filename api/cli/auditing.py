@@ -32,7 +32,7 @@ from projections.readings import Shown
 from projections.sealed.checking import check as check_database
 from projections.sealed.checking import list_trees
 from projections.sealed.evidence import root_entries
-from projections.sealed.exporting import SealedExport, erasures_shown, find_sealed, lines
+from projections.sealed.exporting import SealedExport, erasures_shown, find_sealed, write_bundle
 from projections.sealed.memory import SignerMemory
 from projections.sealed.sealer import sealed_log
 from projections.sealed.signing import verifier_keys
@@ -197,7 +197,7 @@ def _write(session: Session, sealed: SealedExport, output: Path, begun: _Begun |
     first, hashed = (0, None) if begun is None else (begun.leaves, begun.hashed)
     with output.open("ab") as file, exporting.watched(session, sealed, BUNDLE) as reached:
         file.truncate(0 if begun is None else begun.bytes)
-        file.writelines(lines(session.services.log, sealed, first, hashed, reached))
+        file.writelines(write_bundle(session.services.log, sealed, first, hashed, reached))
 
 
 @audit.command()

@@ -314,14 +314,19 @@ def parse_erasure_line(line: bytes) -> ErasureLine:
 
 def encode_leaf_line(leaf: LeafLine) -> bytes:
     """The line of a leaf. What is stored is JSON, and stands in it as it is, byte for byte."""
-    entry = leaf.entry if _is_plain(leaf.entry) else _quoted(leaf.entry)
-    line = b'{"type":"leaf","index":%d,"hash":"%b","entry":%b' % (leaf.leaf_index, hexlify(leaf.hash), entry)
-    if leaf.payload is None:
-        return line + b"}\n"
-    salt, state, personal = leaf.payload
+    index, digest, entry, payload = leaf
+    if not _is_plain(entry):
+        entry = _quoted(entry)
+    if payload is None:
+        return b'{"type":"leaf","index":%d,"hash":"%b","entry":%b}\n' % (index, hexlify(digest), entry)
+    salt, state, personal = payload
+    if not is_plain_state(state):
+        state = _quoted(state)
     told = b"" if personal is None else b',"personal":' + _encode(personal)
-    state = state if is_plain_state(state) else _quoted(state)
-    return b'%b,"salt":"%b"%b,"state":%b}\n' % (line, hexlify(salt), told, state)
+    return b'{"type":"leaf","index":%d,"hash":"%b","entry":%b,"salt":"%b"%b,"state":%b}\n' % (
+        *(index, hexlify(digest), entry),
+        *(hexlify(salt), told, state),
+    )
 
 
 def parse_leaf_line(line: bytes) -> LeafLine:

@@ -1,4 +1,4 @@
-"""Bundles from the log: what `ledger/tlog/bundle.py` specifies, made line by line in memory that does not grow.
+"""Bundles from the log: what `ledger/tlog/bundle.py` specifies, made piece by piece in memory that does not grow.
 
 An export ends where the log had a signed head when it was first fetched, and has its own request as one of its leaves,
 with the event: nobody can take out events without this being in what they hold. It is made anew each time it is
@@ -9,7 +9,9 @@ only an older key signed is believed no more.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,6 +26,7 @@ from ledger.tlog.leaves import InvalidLeaf, timestamp
 from ledger.tlog.leaves import parse as parse_leaf
 from ledger.tlog.merkle import HASH_BYTES, complete_subtrees, leaf_hash
 from ledger.tlog.tiles import WIDTH
+from projections.reading_ahead import read_ahead
 from projections.sealed.attested import find_witnessed_root
 from projections.sealed.evidence import erased_since, opened_heads
 from projections.sealed.reading import SealedHead, find_event, find_head, find_tree, reader
@@ -157,13 +160,14 @@ def _is_in_root(connection: Connection, tree: UUID) -> bool:
     return head is not None and root is not None and head.index < root.signed_size
 
 
-def lines(
+def write_bundle(
     log: EventLog, export: SealedExport, first: int = 0, hashed: Any = None, reached: Reached = unwatched
 ) -> Iterator[bytes]:
-    """The lines of a bundle from a leaf on: the manifest and the heads before leaf 0, and the seal at the end.
+    """A bundle from a leaf on, in pieces of whole lines: the manifest and the heads before leaf 0, and the seal at the
+    end.
 
     The seal has a digest of every line. `hashed` is a SHA-256 of those before `first`, where the caller has it;
-    else they are made again to be hashed. However slowly they are taken, no connection is held meanwhile.
+    else they are made again to be hashed. However slowly pieces are taken, no connection is held meanwhile.
     """
     begin, digest = (0, sha256()) if hashed is None else (first, hashed)
     if hashed is None:
@@ -171,11 +175,14 @@ def lines(
             digest.update(line)
             if first == 0:
                 yield line
-    for leaf in leaves(log, export, begin, reached):
-        line = bundle.encode_leaf_line(leaf)
-        digest.update(line)
-        if leaf.leaf_index >= first:
-            yield line
+    # None lies on both sides of the first that is asked for.
+    parts = chain(_parts(log, export, begin, first), _parts(log, export, first, export.manifest.size))
+    for part, leaves in read_ahead(partial(_read, log, export), parts):
+        piece = b"".join(map(bundle.encode_leaf_line, leaves))
+        digest.update(piece)
+        if part.begin >= first:
+            yield piece
+        reached(part.end)
     if export.manifest.personal:
         for line in _erased_since(log, export):
             digest.update(line)
@@ -204,54 +211,66 @@ def _erased_since(log: EventLog, export: SealedExport) -> Iterator[bytes]:
         yield from map(bundle.encode_erasure_line, erasures)
 
 
-def leaves(log: EventLog, export: SealedExport, begin: int = 0, reached: Reached = unwatched) -> Iterator[LeafLine]:
-    """The leaves from `begin` on; with the event's stored bytes where the filter takes them, or it is the request."""
-    size = export.manifest.size
-    for chunk in range(begin, size, CHUNK_LEAVES):
-        chunk_end = min(size, chunk + CHUNK_LEAVES)
+class _Part(NamedTuple):
+    """Some leaves that are read at once: from `begin` and before `end`, and what tells their hashes."""
+
+    begin: int
+    end: int
+    hashes: "SealedHashes"
+
+
+def _parts(log: EventLog, export: SealedExport, begin: int, end: int) -> Iterator[_Part]:
+    for chunk in range(begin, end, CHUNK_LEAVES):
+        chunk_end = min(end, chunk + CHUNK_LEAVES)
         with log.datastore.cursor_of_tuples() as curs:
             hashes = SealedHashes(curs.connection, export.tree, chunk, chunk_end)
-        for tile in range(chunk, chunk_end, WIDTH):
-            rows = _read(log, export, tile, min(chunk_end, tile + WIDTH))
-            taken = [row[3] for row in rows if row[4] is not None]
-            personal = _personal(log, taken) if export.manifest.personal and taken else {}
-            for index, entry, salt, position, state in rows:
-                payload = None if state is None else Payload(salt, state, personal.get(position))
-                yield LeafLine(index, hashes.of(index, entry), entry, payload)
-            reached(min(chunk_end, tile + WIDTH))
+        for at in range(chunk, chunk_end, WIDTH):
+            yield _Part(at, min(chunk_end, at + WIDTH), hashes)
+
+
+def _read(log: EventLog, export: SealedExport, part: _Part) -> list[LeafLine]:
+    """The leaves; with the event's stored bytes where the filter takes them, or it is the request."""
+    with log.datastore.cursor_of_tuples() as curs:
+        if export.manifest.filter == Filter():
+            rows = _read_all(curs.connection, export, part)
+        else:
+            rows = _read_asked_for(log, curs.connection, export, part)
+    taken = [position for *_, position, state in rows if state is not None] if export.manifest.personal else []
+    personal = _personal(log, taken) if taken else {}
+    return [
+        LeafLine(
+            index,
+            part.hashes.of(index, entry),
+            entry,
+            None if state is None else Payload(salt, state, personal.get(position)),
+        )
+        for index, entry, salt, position, state in rows
+    ]
 
 
 _Row = tuple[int, bytes, bytes, int, bytes | None]
 """Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken."""
 
 
-def _read(log: EventLog, export: SealedExport, begin: int, end: int) -> list[_Row]:
-    """Some leaves. However slowly they are taken then, no connection is held meanwhile."""
-    with log.datastore.cursor_of_tuples() as curs:
-        if export.manifest.filter == Filter():
-            return _read_all(curs.connection, export, begin, end)
-        return _read_asked_for(log, curs.connection, export, begin, end)
-
-
-def _read_all(connection: Connection, export: SealedExport, begin: int, end: int) -> list[_Row]:
+def _read_all(connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
     """Leaves with their events: the two together, as this is what takes the time of a long export."""
     return fetch(
         connection,
         "SELECT l.leaf_index, l.entry, l.salt, l.position, e.state "
         "FROM sealed_leaf l LEFT JOIN ledger_events e ON e.notification_id = l.position "
         "WHERE l.tree = %s AND l.leaf_index >= %s AND l.leaf_index < %s ORDER BY l.leaf_index",
-        (export.tree, begin, end),
+        (export.tree, part.begin, part.end),
     )
 
 
-def _read_asked_for(log: EventLog, connection: Connection, export: SealedExport, begin: int, end: int) -> list[_Row]:
+def _read_asked_for(log: EventLog, connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
     """Leaves, and those of their events that the filter takes, with that by which they were asked for."""
     asked, request = export.manifest.filter, UUID(export.manifest.export)
     rows = fetch(
         connection,
         "SELECT leaf_index, entry, salt, position, aggregate_id FROM sealed_leaf "
         "WHERE tree = %s AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index",
-        (export.tree, begin, end),
+        (export.tree, part.begin, part.end),
     )
     taken = [position for _, entry, _, position, aggregate in rows if aggregate == request or takes(asked, entry)]
     states = log.states_at(taken, connection=connection) if taken else {}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from ledger.values import EmailAddress, Role
 from projections.sealed import reading
 from projections.sealed.checking import check
 from projections.sealed.evidence import root_entries
-from projections.sealed.exporting import SealedExport, find_sealed, lines
+from projections.sealed.exporting import SealedExport, find_sealed, write_bundle
 from projections.sealed.signing import signer_key
 from projections.sealed.trees import INSTALLATION, ROOT, origin_of
 from tests import given
@@ -55,7 +56,7 @@ def an_export(by_hand: Sealing, organisation: UUID | None, **asked: Any) -> Seal
 
 def a_bundle(by_hand: Sealing, export: SealedExport) -> list[bytes]:
     """Its lines as the database makes them now."""
-    return list(lines(by_hand.services.log, export))
+    return list(BytesIO(b"".join(write_bundle(by_hand.services.log, export))))
 
 
 def test_a_bundle_proves_itself(services: Services) -> None:

@@ -1,0 +1,41 @@
+"""Reading ahead: every part in its order, one part ahead and no more."""
+
+import threading
+
+import pytest
+
+from projections.reading_ahead import read_ahead
+from tests.waiting import until
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_every_part_comes_once_and_in_order(count: int) -> None:
+    assert list(read_ahead(lambda part: part * part, range(count))) == [(part, part * part) for part in range(count)]
+
+
+def test_the_next_part_is_read_while_one_is_worked_on_and_none_after_it() -> None:
+    begun = list[int]()
+    taken = read_ahead(begun.append, range(9))
+    for part, _ in taken:
+        until(lambda part=part: len(begun) == min(9, part + 2))
+        assert begun == list(range(min(9, part + 2)))
+
+
+def test_what_cannot_be_read_is_told_in_its_place() -> None:
+    def read(part: int) -> int:
+        if part == 2:
+            raise LookupError(part)
+        return part
+
+    found = read_ahead(read, range(5))
+    assert [next(found), next(found)] == [(0, 0), (1, 1)]
+    with pytest.raises(LookupError):
+        next(found)
+
+
+def test_whoever_stops_early_leaves_no_thread_behind() -> None:
+    found = read_ahead(lambda part: part, range(5))
+    next(found)
+    assert any(thread.name.startswith("reading-ahead") for thread in threading.enumerate())
+    found.close()  # as whoever sends a response does when its reader is gone
+    assert not any(thread.name.startswith("reading-ahead") for thread in threading.enumerate())
