@@ -315,17 +315,35 @@ def parse_erasure_line(line: bytes) -> ErasureLine:
 def encode_leaf_line(leaf: LeafLine) -> bytes:
     """The line of a leaf. What is stored is JSON, and stands in it as it is, byte for byte."""
     index, digest, entry, payload = leaf
+    return leaf_line_of(index, digest, entry, *(payload or ()))
+
+
+def leaf_line_of(
+    leaf_index: int,
+    digest: bytes,
+    entry: bytes,
+    salt: bytes = b"",
+    state: bytes | None = None,
+    personal: Mapping[str, Any] | str | None = None,
+) -> bytes:
+    """The line of a leaf with these fields, without making one: who exports a log does little else.
+
+    Without a `state` it has no payload.
+    """
     if not _is_plain(entry):
         entry = _quoted(entry)
-    if payload is None:
-        return b'{"type":"leaf","index":%d,"hash":"%b","entry":%b}\n' % (index, hexlify(digest), entry)
-    salt, state, personal = payload
+    if state is None:
+        return b'{"type":"leaf","index":%d,"hash":"%b","entry":%b}\n' % (leaf_index, hexlify(digest), entry)
     if not is_plain_state(state):
         state = _quoted(state)
     told = b"" if personal is None else b',"personal":' + _encode(personal)
     return b'{"type":"leaf","index":%d,"hash":"%b","entry":%b,"salt":"%b"%b,"state":%b}\n' % (
-        *(index, hexlify(digest), entry),
-        *(hexlify(salt), told, state),
+        leaf_index,
+        hexlify(digest),
+        entry,
+        hexlify(salt),
+        told,
+        state,
     )
 
 

@@ -21,7 +21,7 @@ from ledger.sealed_log import SealedLog
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.log import EventLog
 from ledger.tlog import bundle, checkpoints, notes
-from ledger.tlog.bundle import ERASED, ERASURES, UNREADABLE, Filter, LeafLine, Manifest, Payload, Seal
+from ledger.tlog.bundle import ERASED, ERASURES, UNREADABLE, Filter, Manifest, Seal
 from ledger.tlog.leaves import InvalidLeaf, timestamp
 from ledger.tlog.leaves import parse as parse_leaf
 from ledger.tlog.merkle import HASH_BYTES, complete_subtrees, leaf_hash
@@ -34,7 +34,8 @@ from projections.sealed.sealer import sealed_log
 from projections.sealed.signing import signer_key
 from projections.sealed.trees import INSTALLATION, ROOT, Connection, fetch, origin_of
 
-CHUNK_LEAVES = 8 * WIDTH  # whose tiles are read at once; leaves and events come by the tile, as some are large
+CHUNK_LEAVES = 8 * WIDTH  # whose tiles are read at once
+READ_LEAVES = 2 * WIDTH  # that are read at once with their events, as some of these are large
 CHUNK_ERASURES = 1_000  # whose leaves are read at once, some megabytes
 _WITH_PERSONAL_FIELDS = {event.TOPIC for event in EVENTS if event.PERSONAL}
 
@@ -178,7 +179,7 @@ def write_bundle(
     # None lies on both sides of the first that is asked for.
     parts = chain(_parts(log, export, begin, first), _parts(log, export, first, export.manifest.size))
     for part, leaves in read_ahead(partial(_read, log, export), parts):
-        piece = b"".join(map(bundle.encode_leaf_line, leaves))
+        piece = _lines(part.hashes, leaves)
         digest.update(piece)
         if part.begin >= first:
             yield piece
@@ -224,11 +225,22 @@ def _parts(log: EventLog, export: SealedExport, begin: int, end: int) -> Iterato
         chunk_end = min(end, chunk + CHUNK_LEAVES)
         with log.datastore.cursor_of_tuples() as curs:
             hashes = SealedHashes(curs.connection, export.tree, chunk, chunk_end)
-        for at in range(chunk, chunk_end, WIDTH):
-            yield _Part(at, min(chunk_end, at + WIDTH), hashes)
+        for at in range(chunk, chunk_end, READ_LEAVES):
+            yield _Part(at, min(chunk_end, at + READ_LEAVES), hashes)
 
 
-def _read(log: EventLog, export: SealedExport, part: _Part) -> list[LeafLine]:
+_Row = tuple[int, bytes, bytes, int, bytes | None]
+"""Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken."""
+
+
+class _Leaves(NamedTuple):
+    """Some leaves, and by the event's position what there is to tell of personal fields."""
+
+    rows: Sequence[_Row]
+    personal: Mapping[int, Mapping[str, Any] | str]
+
+
+def _read(log: EventLog, export: SealedExport, part: _Part) -> _Leaves:
     """The leaves; with the event's stored bytes where the filter takes them, or it is the request."""
     with log.datastore.cursor_of_tuples() as curs:
         if export.manifest.filter == Filter():
@@ -236,20 +248,17 @@ def _read(log: EventLog, export: SealedExport, part: _Part) -> list[LeafLine]:
         else:
             rows = _read_asked_for(log, curs.connection, export, part)
     taken = [position for *_, position, state in rows if state is not None] if export.manifest.personal else []
-    personal = _personal(log, taken) if taken else {}
-    return [
-        LeafLine(
-            index,
-            part.hashes.of(index, entry),
-            entry,
-            None if state is None else Payload(salt, state, personal.get(position)),
-        )
-        for index, entry, salt, position, state in rows
-    ]
+    return _Leaves(rows, _personal(log, taken) if taken else {})
 
 
-_Row = tuple[int, bytes, bytes, int, bytes | None]
-"""Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken."""
+def _lines(hashes: "SealedHashes", leaves: _Leaves) -> bytes:
+    line_of, hash_of, personal_of = bundle.leaf_line_of, hashes.of, leaves.personal.get
+    return b"".join(
+        [
+            line_of(index, hash_of(index, entry), entry, salt, state, personal_of(position))
+            for index, entry, salt, position, state in leaves.rows
+        ]
+    )
 
 
 def _read_all(connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
@@ -292,9 +301,8 @@ class SealedHashes:
 
     def of(self, index: int, entry: bytes) -> bytes:
         """The hash of a leaf, which has this entry now."""
-        tile, place = divmod(index, WIDTH)
-        hashes = self._tiles.get(tile, b"")
-        return hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES] or leaf_hash(entry)
+        hashes, at = self._tiles.get(index // WIDTH, b""), index % WIDTH * HASH_BYTES
+        return hashes[at : at + HASH_BYTES] or leaf_hash(entry)
 
 
 def takes(asked: Filter, entry: bytes) -> bool:

@@ -1,6 +1,9 @@
 """Reading ahead: every part in its order, one part ahead and no more."""
 
+import operator
 import threading
+import time
+from functools import partial
 
 import pytest
 
@@ -15,10 +18,11 @@ def test_every_part_comes_once_and_in_order(count: int) -> None:
 
 def test_the_next_part_is_read_while_one_is_worked_on_and_none_after_it() -> None:
     begun = list[int]()
-    taken = read_ahead(begun.append, range(9))
-    for part, _ in taken:
-        until(lambda part=part: len(begun) == min(9, part + 2))
-        assert begun == list(range(min(9, part + 2)))
+    for part, _ in read_ahead(begun.append, range(9)):
+        known = list(range(min(9, part + 2)))
+        until(partial(operator.eq, begun, known))
+        time.sleep(0.01)
+        assert begun == known
 
 
 def test_what_cannot_be_read_is_told_in_its_place() -> None:
