@@ -196,12 +196,12 @@ def _entry(recorded: Recorded, erased: bool) -> Entry:
 
 
 def shown_fields(event: Event) -> dict[str, Any]:
-    """An event's own fields, as they may be shown."""
-    return {name: _shown(getattr(event, name)) for name in _FIELDS[type(event)]}
+    """An event's own fields, as they may be shown: a secret by its version, algorithm and hint."""
+    return {
+        name: _shown(value) if isinstance(value := getattr(event, name), StoredSecret) else value
+        for name in _FIELDS[type(event)]
+    }
 
 
-def _shown(value: object) -> object:
-    """A secret by its version, algorithm and hint, anything else as it is."""
-    if isinstance(value, StoredSecret):
-        return {"version": value.version, "algorithm": value.algorithm, "hint": value.hint}
-    return value
+def _shown(secret: StoredSecret) -> dict[str, Any]:
+    return {"version": secret.version, "algorithm": secret.algorithm, "hint": secret.hint}

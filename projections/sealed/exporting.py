@@ -274,14 +274,14 @@ def _read_all(connection: Connection, export: SealedExport, part: _Part) -> list
 
 def _read_asked_for(log: EventLog, connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
     """Leaves, and those of their events that the filter takes, with that by which they were asked for."""
-    asked, request = export.manifest.filter, UUID(export.manifest.export)
+    asked = export.manifest.filter
     rows = fetch(
         connection,
-        "SELECT leaf_index, entry, salt, position, aggregate_id FROM sealed_leaf "
+        "SELECT leaf_index, entry, salt, position, aggregate_id = %s FROM sealed_leaf "
         "WHERE tree = %s AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index",
-        (export.tree, part.begin, part.end),
+        (UUID(export.manifest.export), export.tree, part.begin, part.end),
     )
-    taken = [position for _, entry, _, position, aggregate in rows if aggregate == request or takes(asked, entry)]
+    taken = [position for _, entry, _, position, is_request in rows if is_request or takes(asked, entry)]
     states = log.states_at(taken, connection=connection) if taken else {}
     return [(index, entry, salt, position, states.get(position)) for index, entry, salt, position, _ in rows]
 

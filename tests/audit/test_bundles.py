@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from ledger.tlog.report import Verdict
 from ledger.tlog.root_log import verify_root_log
 from ledger.tlog.verifying import verify
 from ledger.values import EmailAddress, Role
-from projections.sealed import reading
+from projections.sealed import exporting, reading
 from projections.sealed.checking import check
 from projections.sealed.evidence import root_entries
 from projections.sealed.exporting import SealedExport, find_sealed, write_bundle
@@ -82,6 +83,25 @@ def test_a_bundle_leads_to_the_root_checkpoint_that_witnesses_cosigned(services:
         assert verify(a_bundle(by_hand, export), asking).verdict is Verdict.OK
         # A later export is not in what they cosigned yet.
         assert verify(a_bundle(by_hand, an_export(by_hand, organisation)), asking).verdict is Verdict.UNWITNESSED
+
+
+@pytest.mark.parametrize(("chunk", "at_once"), [(1, 1), (4, 2), (6, 4), (100, 3)])
+def test_a_bundle_goes_on_at_any_leaf_however_many_are_read_at_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch, chunk: int, at_once: int
+) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation, 3)
+    with sealing(services) as by_hand:
+        export = an_export(by_hand, organisation)
+        whole = a_bundle(by_hand, export)
+    monkeypatch.setattr(exporting, "CHUNK_LEAVES", chunk)
+    monkeypatch.setattr(exporting, "READ_LEAVES", at_once)
+    opening = next(number for number, line in enumerate(whole) if line.startswith(b'{"type":"leaf"'))
+    assert b"".join(write_bundle(services.log, export)) == b"".join(whole)
+    for first in range(1, export.manifest.size + 1):
+        before, rest = b"".join(whole[: opening + first]), b"".join(whole[opening + first :])
+        assert b"".join(write_bundle(services.log, export, first)) == rest
+        assert b"".join(write_bundle(services.log, export, first, sha256(before))) == rest
 
 
 # --- the root log ----------------------------------------------------------------------------------------------------
