@@ -194,7 +194,7 @@ class EventLog:
                 prepare=True,
                 binary=True,
             )
-            return [Stored(*row) for row in curs.fetchall()]
+            return list(map(Stored._make, curs.fetchall()))
 
     def read(
         self,
@@ -260,7 +260,7 @@ class EventLog:
                 prepare=True,
                 binary=True,
             )
-            return [Stored(*row) for row in curs.fetchall()]
+            return list(map(Stored._make, curs.fetchall()))
 
     def recorded_at(
         self, positions: Sequence[int], *, connection: AnyConnection | None = None
