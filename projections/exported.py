@@ -61,8 +61,8 @@ class VerificationCount(NamedTuple):
 
 
 def exported_events(log: EventLog, export: SealedExport, reached: Reached = unwatched) -> Iterator[ExportedEvent]:
-    """The events that an export takes, in the order of the log. However slowly they are taken, no connection is held
-    meanwhile.
+    """The events that an export takes, in the order of the log. However slowly they are taken, no connection waits for
+    their taker.
 
     Raises `LookupError` where one that was sealed is not there any more: rows tell of no gap by themselves.
     """

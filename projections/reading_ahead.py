@@ -14,8 +14,8 @@ Found = TypeVar("Found")
 def read_ahead(read: Callable[[Part], Found], parts: Iterable[Part]) -> Generator[tuple[Part, Found], None, None]:
     """Each part, and what was read of it, in order; raises what `read` raises, in the place of that part.
 
-    One part ahead and no more, on a thread of its own: however slowly parts are taken, two are held, and a connection
-    for no longer than the reading of one lasts.
+    One part ahead and no more, on a thread of its own: however slowly parts are taken, three are held at most (one at
+    its taker's, one ready, one being read), and a connection for no longer than the reading of one lasts.
     """
     with ThreadPoolExecutor(1, "reading-ahead") as thread:
         coming: tuple[Part, Future[Found]] | None = None

@@ -168,7 +168,7 @@ def write_bundle(
     end.
 
     The seal has a digest of every line. `hashed` is a SHA-256 of those before `first`, where the caller has it;
-    else they are made again to be hashed. However slowly pieces are taken, no connection is held meanwhile.
+    else they are made again to be hashed. However slowly pieces are taken, no connection waits for their taker.
     """
     begin, digest = (0, sha256()) if hashed is None else (first, hashed)
     if hashed is None:
@@ -262,7 +262,7 @@ def _lines(hashes: "SealedHashes", leaves: _Leaves) -> bytes:
 
 
 def _read_all(connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
-    """Leaves with their events: the two together, as this is what takes the time of a long export."""
+    """Leaves with their events, the two together, which is what most exports ask of the database."""
     return fetch(
         connection,
         "SELECT l.leaf_index, l.entry, l.salt, l.position, e.state "
