@@ -4,17 +4,17 @@ The same events as the bundle of the same export (`projections/sealed/exporting.
 the leaves of the organisation's tree up to where the export ends. In memory that does not grow.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ledger.events import Event
+from ledger.events import Event, Recorded
 from ledger.export import Export
 from ledger.store.codec import decode
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.log import EventLog
+from ledger.store.log import EventLog, Stored
 from ledger.tlog.bundle import Filter
 from ledger.tlog.tiles import WIDTH
 from projections.history import shown_fields
@@ -66,11 +66,12 @@ def exported_events(log: EventLog, export: SealedExport, reached: Reached = unwa
 
     Raises `LookupError` where one that was sealed is not there any more: rows tell of no gap by themselves.
     """
-    read = _in_clear_at if export.manifest.personal else _withheld_at
-    for part, events in read_ahead(lambda part: read(log, part.positions), _parts(log, export)):
-        if len(events) < len(part.positions):
+    in_clear = export.manifest.personal
+    read: Callable[[Sequence[int]], Sequence[Any]] = log.recorded_at if in_clear else log.stored_at
+    for part, found in read_ahead(lambda part: read(part.positions), _parts(log, export)):
+        if len(found) < len(part.positions):
             raise LookupError("events that were sealed are not in the log any more: see `keyledger audit check`")
-        yield from events
+        yield from map(_in_clear if in_clear else _withheld, found)
         reached(part.leaves_done)
 
 
@@ -98,22 +99,18 @@ def _parts(log: EventLog, export: SealedExport) -> Iterator[_Part]:
         yield _Part(batches[-1], end)
 
 
-def _withheld_at(log: EventLog, positions: Sequence[int]) -> list[ExportedEvent]:
-    """The events at these positions without personal fields, which nobody has to decrypt."""
-    return [
-        _exported(position, aggregate_id, version, organisation_id, decode(topic, state), Personal.WITHHELD)
-        for position, aggregate_id, version, organisation_id, topic, state in log.stored_at(positions)
-    ]
+def _withheld(stored: Stored) -> ExportedEvent:
+    """An event without its personal fields, which nobody has to decrypt."""
+    position, aggregate_id, version, organisation_id, topic, state = stored
+    return _exported(position, aggregate_id, version, organisation_id, decode(topic, state), Personal.WITHHELD)
 
 
-def _in_clear_at(log: EventLog, positions: Sequence[int]) -> list[ExportedEvent]:
-    """The events at these positions with personal fields in clear, but for those whose key was destroyed."""
-    found = []
-    for (aggregate_id, version, organisation_id, event, position), has_key in log.recorded_at(positions):
-        whose = None if organisation_id is None else str(organisation_id)
-        personal = Personal.SHOWN if has_key else Personal.ERASED
-        found.append(_exported(position, str(aggregate_id), version, whose, event, personal))
-    return found
+def _in_clear(found: tuple[Recorded, bool]) -> ExportedEvent:
+    """An event with personal fields in clear, unless their key was destroyed."""
+    (aggregate_id, version, organisation_id, event, position), has_key = found
+    whose = None if organisation_id is None else str(organisation_id)
+    personal = Personal.SHOWN if has_key else Personal.ERASED
+    return _exported(position, str(aggregate_id), version, whose, event, personal)
 
 
 def _exported(
