@@ -5,30 +5,25 @@ what the database holds now, makes each of them anew from the event itself, and 
 the one that the sealer came to. So it can never sign what is not a continuation of what it signed before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-import msgspec
-
 from ledger.sealed_log import SealedLog, SealingKey
 from ledger.store.keys import Keyring
-from ledger.store.log import Stored
-from ledger.tlog import checkpoints, heads, notes
+from ledger.tlog import checkpoints, notes
 from ledger.tlog.checkpoints import Checkpoint
-from ledger.tlog.heads import Head
-from ledger.tlog.merkle import Frontier, leaf_hash
+from ledger.tlog.merkle import Frontier
 from ledger.tlog.notes import Algorithm, SignerKey, VerifierKey
 from ledger.tlog.tiles import WIDTH
-from projections.sealed.integrating import entry_of
 from projections.sealed.memory import SignerMemory
 from projections.sealed.reading import frontier_at, roots_at
-from projections.sealed.trees import COLUMNS, ROOT, Connection, Tree, find_trees, origin_of, tree_from
+from projections.sealed.rereading import Changed, grow_again
+from projections.sealed.trees import COLUMNS, Connection, Tree, find_trees, origin_of, tree_from
 
 TREES_MAX = 1_000  # signed in one go; what a round of sealing can have moved
-CHUNK_LEAVES = 2_000  # read at once: a megabyte or two
 REMEMBERED_MAX = 250  # trees looked at in one go: twenty megabytes, where each nearly fills a tile
 
 
@@ -125,12 +120,10 @@ class Signer:
     def _checked(self, connection: Connection, log: SealedLog, trees: Sequence[Tree]) -> list[Frontier]:
         """The trees' edges, as they follow from the heads that were signed last and the leaves since then."""
         edges = [self._signed_last(connection, log, tree) for tree in trees]
-        for growth in _growths(trees, edges):
-            for of, edge, leaves in _read_again(connection, growth):
-                for index, (leaf_index, kept, entry) in enumerate(leaves, edge.size):
-                    if leaf_index != index or kept != entry:
-                        raise NotAsSealed(origin_of(log.base, of), f"leaf {index} is not what was recorded")
-                edge.extend([leaf_hash(entry) for _, _, entry in leaves])
+        try:
+            grow_again(connection, trees, edges)
+        except Changed as changed:
+            raise NotAsSealed(origin_of(log.base, changed.tree), str(changed)) from None
         for tree, edge in zip(trees, edges, strict=True):
             origin, root = origin_of(log.base, tree.tree), edge.root()
             if edge.size != tree.size or root != tree.frontier.root():
@@ -183,87 +176,6 @@ def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
         binary=True,
     ).fetchall()
     return [tree_from(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class _Growth:
-    """Leaves of a tree that come after `edge`, up to `end`."""
-
-    tree: UUID
-    edge: Frontier
-    end: int
-
-
-Again = tuple[int, bytes, bytes]
-"""A leaf read again: its index, the entry as the tree has it, and as it follows from what it stands for now."""
-
-
-def _growths(trees: Sequence[Tree], edges: Sequence[Frontier]) -> Iterator[list[_Growth]]:
-    """What is to be read again, in the order of the trees, and no more at once than `CHUNK_LEAVES`."""
-    some, room = list[_Growth](), CHUNK_LEAVES
-    for tree, edge in zip(trees, edges, strict=True):
-        begin = edge.size
-        while begin < tree.size:
-            end = min(tree.size, begin + room)
-            some.append(_Growth(tree.tree, edge, end))
-            begin, room = end, room - (end - begin)
-            if room == 0:
-                yield some
-                some, room = [], CHUNK_LEAVES
-    if some:
-        yield some
-
-
-def _read_again(connection: Connection, growths: Sequence[_Growth]) -> Iterator[tuple[UUID, Frontier, list[Again]]]:
-    """The leaves of each of these, by which its edge is then to grow."""
-    leaves = _leaves_again(connection, [one for one in growths if one.tree != ROOT])
-    for one in growths:
-        again = _heads_again(connection, one) if one.tree == ROOT else leaves[one.tree]
-        yield one.tree, one.edge, again
-
-
-def _leaves_again(connection: Connection, growths: Sequence[_Growth]) -> Mapping[UUID, list[Again]]:
-    """Of organisations' trees: entries as they follow from the events."""
-    leaves: dict[UUID, list[Again]] = {one.tree: [] for one in growths}
-    for tree, index, salt, entry, *event in connection.execute(
-        "SELECT l.tree, l.leaf_index, l.salt, l.entry, "
-        "e.notification_id, e.originator_id::text, e.originator_version, e.organisation_id::text, e.topic, e.state "
-        "FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w (tree, first, after) "
-        "JOIN sealed_leaf l ON l.tree = w.tree AND l.leaf_index >= w.first AND l.leaf_index < w.after "
-        "LEFT JOIN ledger_events e "
-        "ON e.originator_id = l.aggregate_id AND e.originator_version = l.aggregate_version "
-        "AND e.notification_id = l.position "
-        "ORDER BY l.tree, l.leaf_index",
-        ([one.tree for one in growths], [one.edge.size for one in growths], [one.end for one in growths]),
-        prepare=True,
-        binary=True,
-    ).fetchall():
-        leaves[tree].append((index, entry, b"" if event[0] is None else _entry_now(Stored(*event), salt)))
-    return leaves
-
-
-def _entry_now(event: Stored, salt: bytes) -> bytes:
-    """What the event would be sealed as now; nothing where it is no event any more."""
-    try:
-        return entry_of(event, salt)
-    except (msgspec.MsgspecError, ValueError):
-        return b""
-
-
-def _heads_again(connection: Connection, growth: _Growth) -> list[Again]:
-    """Of the root tree: entries as they follow from the heads that they were made of."""
-    leaves = list[Again]()
-    for index, entry, salt, origin, size, root, label in connection.execute(
-        "SELECT h.leaf_index, h.entry, h.salt, h.origin, h.size, h.root, t.label FROM sealed_head h "
-        "LEFT JOIN sealed_tree t ON t.tree = h.tree "
-        "WHERE h.leaf_index >= %s AND h.leaf_index < %s ORDER BY h.leaf_index",
-        (growth.edge.size, growth.end),
-        prepare=True,
-        binary=True,
-    ).fetchall():
-        digest = heads.head_digest(salt, checkpoints.encode(Checkpoint(origin, size, root)))
-        leaves.append((index, entry, heads.encode(Head(label, digest))))
-    return leaves
 
 
 def verifier_keys(keyring: Keyring, log: SealedLog, tree: UUID) -> list[VerifierKey]:
