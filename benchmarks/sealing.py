@@ -27,7 +27,7 @@ from ledger.store.migrate import migrate
 from projections.sealed import reading
 from projections.sealed.integrating import ROUND_EVENTS_MAX
 from projections.sealed.memory import SignerMemory
-from projections.sealed.sealer import begin, seal, seal_round, sealed_log
+from projections.sealed.sealer import begin, seal, sealed_log
 from projections.sealed.signing import Signer
 
 TURN_ROUNDS = 20  # of a thousand events: a second or less, in which a checkpoint of PostgreSQL's falls on either alike
@@ -49,11 +49,14 @@ class Sealing:
 
     def rounds(self, count: int) -> int:
         """Seal that many rounds; returns how many events were sealed."""
-        return sum(seal_round(self.services.log, self.connection, self.signer, self.state) for _ in range(count))
+        return seal(self.services.log, self.connection, self.signer, self.state, count)
 
     def everything(self) -> int:
         """Seal what is left."""
-        return seal(self.services.log, self.connection, self.signer, self.state)
+        sealed = 0
+        while some := seal(self.services.log, self.connection, self.signer, self.state):
+            sealed += some
+        return sealed
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from projections.sealed.trees import (
     Tree,
     fetch,
     find_trees,
+    lock_trees,
     origin_of,
     tree_of,
     write_tiles,
@@ -36,6 +37,10 @@ LABEL_BYTES = 16
 
 class LogDamaged(Exception):
     """What is to be sealed is not what was recorded: events are missing, or stand where none should."""
+
+
+class Rebased(Exception):
+    """The trees go on under another origin by now than whoever integrates knows of: it begins again."""
 
 
 class _Context(msgspec.Struct):
@@ -75,13 +80,11 @@ def entry_of(event: Stored, salt: bytes) -> bytes:
 def integrate(log: EventLog, connection: Connection, base: str, limit: int = ROUND_EVENTS_MAX) -> int:
     """Seal at most `limit` events that come next; returns how many. `base` is what origins begin with now.
 
-    Raises `LogDamaged` where the log has a gap or an event that does not belong, and then seals none of these.
+    Raises `LogDamaged` where the log has a gap or an event that does not belong, and then seals none of these, and
+    `Rebased` where the trees have another base.
     """
     with connection.transaction():
-        row = connection.execute(
-            "SELECT position FROM projection_tracking WHERE name = %s FOR UPDATE", (TRACKING,)
-        ).fetchone()
-        position = int(row[0]) if row else 0
+        position = _take_turn(connection)
         if log.head(connection=connection) < position:
             raise LogDamaged(f"the log ends before position {position}, up to which it was sealed")
         events = log.stored_after(position, limit, connection=connection)
@@ -92,6 +95,8 @@ def integrate(log: EventLog, connection: Connection, base: str, limit: int = ROU
             raise LogDamaged(f"the log does not go on from position {position} without gaps")
         of_tree = _by_tree(events)
         trees = _trees(connection, [*of_tree, ROOT], base)
+        if any(tree.base != base for tree in trees.values()):
+            raise Rebased(f"the trees do not go on under {base}")
         _grow(connection, trees, of_tree)
         _enter_heads(connection, trees[ROOT], [trees[tree] for tree in of_tree], base)
         _keep(connection, trees.values())
@@ -107,6 +112,7 @@ def rebase(connection: Connection, base: str) -> None:
     The heads are entered into the root tree once more, as a head tells its origin.
     """
     with connection.transaction():
+        _take_turn(connection)
         rows = fetch(
             connection,
             "UPDATE sealed_tree SET base = %(base)s, signed_size = 0, checkpoint = '' WHERE base <> %(base)s "
@@ -115,9 +121,19 @@ def rebase(connection: Connection, base: str) -> None:
         )
         moved = sorted(tree for (tree,) in rows if tree != ROOT)
         if moved:
-            trees = find_trees(connection, [*moved, ROOT], lock=True)
+            trees = find_trees(connection, [*moved, ROOT])
             _enter_heads(connection, trees[ROOT], [trees[tree] for tree in moved], base)
             _keep(connection, [trees[ROOT]])
+
+
+def _take_turn(connection: Connection) -> int:
+    """Keep the place up to which events are in the trees, until the transaction ends, and tell it. So the trees grow
+    by one transaction at a time, whoever believes to lead.
+    """
+    row = connection.execute(
+        "SELECT position FROM projection_tracking WHERE name = %s FOR UPDATE", (TRACKING,)
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _by_tree(events: Sequence[Stored]) -> Mapping[UUID, list[Stored]]:
@@ -135,7 +151,7 @@ def _trees(connection: Connection, wanted: Sequence[UUID], base: str) -> dict[UU
         "WHERE NOT EXISTS (SELECT 1 FROM sealed_tree s WHERE s.tree = w.tree)",
         (base, list(wanted), [secrets.token_hex(LABEL_BYTES) for _ in wanted]),
     )
-    return find_trees(connection, wanted, lock=True)
+    return find_trees(connection, wanted)
 
 
 def _grow(connection: Connection, trees: Mapping[UUID, Tree], of_tree: Mapping[UUID, Sequence[Stored]]) -> None:
@@ -185,6 +201,7 @@ def _enter_heads(connection: Connection, root: Tree, moved: Sequence[Tree], base
 
 def _keep(connection: Connection, trees: Iterable[Tree]) -> None:
     kept = list(trees)
+    lock_trees(connection, [tree.tree for tree in kept])
     connection.execute(
         "UPDATE sealed_tree t SET size = w.size, frontier = w.frontier "
         "FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[]) AS w (tree, size, frontier) WHERE t.tree = w.tree",

@@ -44,7 +44,7 @@ class Growth:
 def grow_again(connection: Connection, trees: Sequence[Tree], edges: Sequence[Frontier]) -> None:
     """Have each edge grow to the size of its tree, by leaves that are made anew of what they stand for.
 
-    Raises `Changed` for the first that is not as it was sealed. Where leaves are missing at the end, an edge stays short.
+    Raises `Changed` for the first that is not as it was sealed; where the last leaves are missing, an edge stays short.
     """
     for growths in _growths(trees, edges):
         agreed = agreed_hashes(connection, [one for one in growths if one.tree != ROOT])

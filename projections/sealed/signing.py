@@ -18,11 +18,23 @@ from ledger.tlog.checkpoints import Checkpoint
 from ledger.tlog.merkle import Frontier
 from ledger.tlog.notes import Algorithm, SignerKey, VerifierKey
 from ledger.tlog.tiles import WIDTH
+from projections.sealed.integrating import TRACKING
 from projections.sealed.memory import SignerMemory
 from projections.sealed.reading import frontier_at, roots_at
 from projections.sealed.rereading import Changed, grow_again
-from projections.sealed.trees import COLUMNS, Connection, Tree, find_trees, origin_of, tree_from
+from projections.sealed.trees import (
+    COLUMNS,
+    Connection,
+    Tree,
+    find_trees,
+    lock_trees,
+    origin_of,
+    position_of,
+    tree_from,
+)
 
+SIGNING = "signing"
+"""The name under which the position is tracked up to which everything is in a signed head."""
 TREES_MAX = 1_000  # signed in one go; what a round of sealing can have moved
 REMEMBERED_MAX = 250  # trees looked at in one go: twenty megabytes, where each nearly fills a tile
 
@@ -88,33 +100,28 @@ class Signer:
     def sign_heads(self, connection: Connection, log: SealedLog, now: datetime, *, every: bool = False) -> int:
         """Sign the heads that moved since they were signed, at most `TREES_MAX`; returns how many.
 
-        The root tree is the first, as it is what witnesses follow. With `every`, those that another key signed too,
-        which takes a look at each tree there is.
+        The root tree is the first, as it is what witnesses follow. With the last it is noted how far everything is
+        signed. With `every`, those are signed too that another key signed, which takes a look at each tree there is.
 
         Raises `SignerRefuses` where one of them may not be, with none signed, and `WrongMasterKey` where the key to
         sign with cannot be derived.
         """
         newest = log.keys[-1].kid
+        integrated = position_of(connection, TRACKING)  # before the trees are looked at, which grow on meanwhile
         trees = _unsigned(connection, newest if every else None)
-        if not trees:
-            return 0
-        checked = self._checked(connection, log, trees)
         signed = [
-            (tree, frontier, self._note(log, tree.tree, frontier, now))
-            for tree, frontier in zip(trees, checked, strict=True)
+            (tree.tree, edge, self._note(log, tree.tree, edge, now))
+            for tree, edge in zip(trees, self._checked(connection, log, trees), strict=True)
         ]
-        self.memory.remember([(origin_of(log.base, tree.tree), frontier) for tree, frontier, _ in signed])
-        connection.execute(
-            "UPDATE sealed_tree t SET signed_size = w.size, checkpoint = w.checkpoint, signed_at = %s, kid = %s "
-            "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (tree, size, checkpoint) WHERE t.tree = w.tree",
-            (
-                now,
-                newest,
-                [tree.tree for tree, _, _ in signed],
-                [frontier.size for _, frontier, _ in signed],
-                [note for _, _, note in signed],
-            ),
-        )
+        self.memory.remember([(origin_of(log.base, tree), edge) for tree, edge, _ in signed])
+        with connection.transaction():
+            _write(connection, signed, now, newest)
+            if len(signed) < TREES_MAX:
+                connection.execute(
+                    "UPDATE projection_tracking SET position = %(integrated)s, updated_at = now() "
+                    "WHERE name = %(name)s AND position < %(integrated)s",
+                    {"integrated": integrated, "name": SIGNING},
+                )
         return len(signed)
 
     def _checked(self, connection: Connection, log: SealedLog, trees: Sequence[Tree]) -> list[Frontier]:
@@ -176,6 +183,17 @@ def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
         binary=True,
     ).fetchall()
     return [tree_from(row) for row in rows]
+
+
+def _write(connection: Connection, signed: Sequence[tuple[UUID, Frontier, str]], now: datetime, kid: str) -> None:
+    """Show the checkpoints that were signed: for each a tree, its edge, and the note."""
+    trees = [tree for tree, _, _ in signed]
+    lock_trees(connection, trees)
+    connection.execute(
+        "UPDATE sealed_tree t SET signed_size = w.size, checkpoint = w.checkpoint, signed_at = %s, kid = %s "
+        "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (tree, size, checkpoint) WHERE t.tree = w.tree",
+        (now, kid, trees, [edge.size for _, edge, _ in signed], [note for _, _, note in signed]),
+    )
 
 
 def verifier_keys(keyring: Keyring, log: SealedLog, tree: UUID) -> list[VerifierKey]:

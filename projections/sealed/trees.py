@@ -24,11 +24,14 @@ Connection = psycopg.Connection[Any]
 
 @dataclass(slots=True)
 class Tree:
-    """A tree as it stands: `frontier` is all it takes to go on, `label` its name in the root tree."""
+    """A tree as it stands: `frontier` is all it takes to go on, `label` its name in the root tree, and with `base` its
+    origin begins.
+    """
 
     tree: UUID
     label: str
     frontier: Frontier
+    base: str = ""
     signed_size: int = 0
     checkpoint: str = ""
     signed_at: datetime | None = None
@@ -54,13 +57,13 @@ def origin_of(base: str, tree: UUID) -> str:
     return f"{base}/organisations/{tree}"
 
 
-COLUMNS = "tree, label, size, frontier, signed_size, checkpoint, signed_at"
+COLUMNS = "tree, label, size, frontier, base, signed_size, checkpoint, signed_at"
 
 
 def tree_from(row: Sequence[Any]) -> Tree:
     """A row of `COLUMNS`."""
-    tree, label, size, frontier, *signed = row
-    return Tree(tree, label, frontier_from(size, frontier), *signed)
+    tree, label, size, frontier, *more = row
+    return Tree(tree, label, frontier_from(size, frontier), *more)
 
 
 def frontier_from(size: int, stored: bytes) -> Frontier:
@@ -73,14 +76,27 @@ def split(hashes: bytes) -> list[bytes]:
     return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
 
 
-def find_trees(connection: Connection, trees: Iterable[UUID], *, lock: bool = False) -> dict[UUID, Tree]:
+def find_trees(connection: Connection, trees: Iterable[UUID]) -> dict[UUID, Tree]:
     """Those of these trees that there are."""
     rows = fetch(
         connection,
-        f"SELECT {COLUMNS} FROM sealed_tree WHERE tree = ANY(%s) ORDER BY tree{' FOR UPDATE' if lock else ''}",  # noqa: S608
+        f"SELECT {COLUMNS} FROM sealed_tree WHERE tree = ANY(%s)",  # noqa: S608 - texts of ours
         (list(trees),),
     )
     return {row[0]: tree_from(row) for row in rows}
+
+
+def lock_trees(connection: Connection, trees: Iterable[UUID]) -> None:
+    """Keep these trees' rows until the transaction ends. In one order: integrating and signing write them at once, and
+    must not wait for each other in a ring.
+    """
+    fetch(connection, "SELECT FROM sealed_tree WHERE tree = ANY(%s) ORDER BY tree FOR UPDATE", (list(trees),))
+
+
+def position_of(connection: Connection, name: str) -> int:
+    """How far sealing or signing has come in the log, by the name under which that is tracked."""
+    rows = fetch(connection, "SELECT position FROM projection_tracking WHERE name = %s", (name,))
+    return int(rows[0][0]) if rows else 0
 
 
 def fetch(connection: Connection, query: str, params: Params) -> list[tuple[Any, ...]]:

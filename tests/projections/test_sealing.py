@@ -29,8 +29,8 @@ from projections.runner import wait_for
 from projections.sealed import reading
 from projections.sealed.integrating import LogDamaged, integrate
 from projections.sealed.memory import SignerMemory
-from projections.sealed.sealer import SIGNING, Admission, Sealer, begin, seal, sealed_log
-from projections.sealed.signing import Signer, SignerRefuses, verifier_keys
+from projections.sealed.sealer import Admission, Sealer, begin, seal, sealed_log
+from projections.sealed.signing import SIGNING, Signer, SignerRefuses, verifier_keys
 from projections.sealed.trees import INSTALLATION, ROOT, origin_of
 from tests import given
 from tests.conftest import OpenServices
