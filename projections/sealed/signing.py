@@ -6,7 +6,7 @@ the one that the sealer came to. So it can never sign what is not a continuation
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -36,6 +36,7 @@ from projections.sealed.trees import (
 SIGNING = "signing"
 """The name under which the position is tracked up to which everything is in a signed head."""
 TREES_MAX = 1_000  # signed in one go; what a round of sealing can have moved
+KEYS_MAX = 10_000  # derived and kept: ten megabytes or so
 REMEMBERED_MAX = 250  # trees looked at in one go: twenty megabytes, where each nearly fills a tile
 
 
@@ -61,6 +62,8 @@ class Signer:
 
     memory: SignerMemory
     keyring: Keyring
+    _keys: dict[tuple[str, str], SignerKey] = field(default_factory=dict, init=False, repr=False)
+    """Keys that have signed, by their id and the origin that they sign for: to derive one takes longer than to sign."""
 
     def check_memory(self, connection: Connection, log: SealedLog) -> list[SignerRefuses]:
         """What stands against signing anything: heads that were signed and that the trees do not hold any more.
@@ -169,8 +172,16 @@ class Signer:
     def _note(self, log: SealedLog, tree: UUID, frontier: Frontier, now: datetime) -> str:
         """The checkpoint, signed by the newest key, and by those before it until their overlap is over."""
         origin = origin_of(log.base, tree)
-        signers = [signer_key(self.keyring, log, key, tree) for key in keys_in_use(self.keyring, log, now)]
+        signers = [self._key(log, key, tree, origin) for key in keys_in_use(self.keyring, log, now)]
         return notes.sign(checkpoints.encode(Checkpoint(origin, frontier.size, frontier.root())), signers).decode()
+
+    def _key(self, log: SealedLog, key: SealingKey, tree: UUID, origin: str) -> SignerKey:
+        kept = self._keys.get((key.kid, origin))
+        if kept is None:
+            if len(self._keys) >= KEYS_MAX:
+                self._keys.clear()
+            kept = self._keys[key.kid, origin] = signer_key(self.keyring, log, key, tree)
+        return kept
 
 
 def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
