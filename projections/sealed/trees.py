@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 
 from ledger.store.datastore import Params
 from ledger.tlog import tiles
-from ledger.tlog.merkle import HASH_BYTES, Frontier, leaf_hash
+from ledger.tlog.merkle import HASH_BYTES, Frontier
 from ledger.tlog.tiles import WIDTH
 
 INSTALLATION = UUID(int=0)
@@ -112,7 +112,8 @@ def write_tiles(connection: Connection, tree: UUID, old_size: int, leaf_hashes: 
     """Write the tiles that became full, and those above them that grew. Call before the leaves are written."""
     if (old_size + len(leaf_hashes)) // WIDTH == old_size // WIDTH:
         return
-    edge = {level: stored_tile(connection, tree, level, index) for level, index, _ in tiles.edge_tiles(old_size)}
+    at_edge = [(level, index) for level, index, _ in tiles.edge_tiles(old_size)]
+    edge = {level: hashes for (level, _), hashes in stored_tiles(connection, tree, at_edge).items()}
     written = [
         (tree, level, index, hashes)
         for level, index, hashes in tiles.append(old_size, edge, leaf_hashes)
@@ -126,18 +127,23 @@ def write_tiles(connection: Connection, tree: UUID, old_size: int, leaf_hashes: 
         )
 
 
-def stored_tile(connection: Connection, tree: UUID, level: int, index: int) -> bytes:
-    """All that there is of a tile; of one of level 0 that is not full, the hashes of its leaves."""
+def stored_tiles(connection: Connection, tree: UUID, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """All that there is of some tiles, by level and index, in one look: of one of level 0 that is not full, the hashes
+    of its leaves.
+    """
+    if not wanted:
+        return {}
+    of = "sealed_head l WHERE" if tree == ROOT else "sealed_leaf l WHERE l.tree = %(tree)s AND"
     rows = fetch(
         connection,
-        "SELECT hashes FROM sealed_tile WHERE tree = %s AND level = %s AND tile_index = %s",
-        (tree, level, index),
+        "SELECT w.level, w.tile_index, coalesce(t.hashes, CASE w.level WHEN 0 THEN ("  # noqa: S608 - texts of ours
+        "SELECT string_agg(sha256('\\x00'::bytea || l.entry), ''::bytea ORDER BY l.leaf_index) "
+        f"FROM {of} l.leaf_index >= w.tile_index * {WIDTH} AND l.leaf_index < (w.tile_index + 1) * {WIDTH}"
+        ") END, ''::bytea) FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[]) AS w (level, tile_index) "
+        "LEFT JOIN sealed_tile t ON t.tree = %(tree)s AND t.level = w.level AND t.tile_index = w.tile_index",
+        {"tree": tree, "levels": [level for level, _ in wanted], "indexes": [index for _, index in wanted]},
     )
-    if rows:
-        return bytes(rows[0][0])
-    if level > 0:
-        return b""
-    return b"".join(map(leaf_hash, entries(connection, tree, index * WIDTH, (index + 1) * WIDTH)))
+    return {(level, index): bytes(hashes) for level, index, hashes in rows}
 
 
 def entries(connection: Connection, tree: UUID, start: int, end: int) -> list[bytes]:
