@@ -89,7 +89,8 @@ AND e.notification_id = l.position
 
 # The plain form: the event's bytes begin with its context and the time in it, which has microseconds and is in UTC. No
 # other key may be taken for these two, so their names stand nowhere else, nor anything by which JSON spells a letter in
-# another way. `integrating.entry_of` reads such an event as this does: a test draws events to find that it does not.
+# another way. `integrating.entry_of` reads such an event as this does: a test draws events to find that it does not. Types are told wherever they are not
+# plain, so that PostgreSQL's own functions fit best, whatever others lie in the schema.
 _AGREED = f"""
 SELECT l.tree, count(*) FILTER (WHERE
     octet_length(l.salt) = {SALT_BYTES}
@@ -100,15 +101,15 @@ SELECT l.tree, count(*) FILTER (WHERE
     AND position('"context"'::bytea IN s.rest) = 0
     AND position('"at"'::bytea IN s.rest) = 0
     AND position('\\\\u'::bytea IN s.rest) = 0
-    AND convert_from(e.state, 'UTF8')::json IS NOT NULL
+    AND convert_from(e.state, 'UTF8'::name)::json IS NOT NULL
     AND l.entry = convert_to(
-        '{{"aggregate":"' || e.originator_id
+        '{{"aggregate":"' || e.originator_id::text
         || '","at":"' || s.at
         || '","digest":"' || encode(sha256(l.salt || e.state), 'hex')
-        || '","organisation":"' || coalesce(e.organisation_id, '{INSTALLATION}')
+        || '","organisation":"' || coalesce(e.organisation_id::text, '{INSTALLATION}')
         || '","topic":"' || e.topic
-        || '","type":"{TYPE}","version":"' || e.originator_version || '"}}',
-        'UTF8'
+        || '","type":"{TYPE}","version":"' || e.originator_version::text || '"}}',
+        'UTF8'::name
     )
 ), string_agg(sha256('\\x00'::bytea || l.entry), ''::bytea ORDER BY l.leaf_index)
 {_LEAVES}
