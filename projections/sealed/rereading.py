@@ -89,8 +89,8 @@ AND e.notification_id = l.position
 
 # The plain form: the event's bytes begin with its context and the time in it, which has microseconds and is in UTC. No
 # other key may be taken for these two, so their names stand nowhere else, nor anything by which JSON spells a letter in
-# another way. `integrating.entry_of` reads such an event as this does: a test draws events to find that it does not. Types are told wherever they are not
-# plain, so that PostgreSQL's own functions fit best, whatever others lie in the schema.
+# another way. So what is read here is what `integrating.entry_of` reads, which a test tries with events that are drawn.
+# Types are told wherever they are not plain: then PostgreSQL's own functions fit best, whatever others the schema has.
 _AGREED = f"""
 SELECT l.tree, count(*) FILTER (WHERE
     octet_length(l.salt) = {SALT_BYTES}
