@@ -135,14 +135,14 @@ class Signer:
         except Changed as changed:
             raise NotAsSealed(origin_of(log.base, changed.tree), str(changed)) from None
         for tree, edge in zip(trees, edges, strict=True):
-            origin, root = origin_of(log.base, tree.tree), edge.root()
-            if edge.size != tree.size or root != tree.frontier.root():
-                raise NotAsSealed(origin, f"{edge.size} leaves do not give the root that the log has at {tree.size}")
+            if edge.size != tree.size or edge.hashes != tree.frontier.hashes:
+                reason = f"{edge.size} leaves do not give the root that the log has at {tree.size}"
+                raise NotAsSealed(origin_of(log.base, tree.tree), reason)
             # Where a tile became full, it is looked at as well: proofs are made of tiles.
             if tree.size // WIDTH != tree.signed_size // WIDTH and roots_at(connection, {tree.tree: tree.size}) != {
-                tree.tree: root
+                tree.tree: edge.root()
             }:
-                raise NotAsSealed(origin, "the tiles do not give the root that the leaves do")
+                raise NotAsSealed(origin_of(log.base, tree.tree), "the tiles do not give the root that the leaves do")
         return edges
 
     def _signed_last(self, connection: Connection, log: SealedLog, tree: Tree) -> Frontier:
