@@ -110,6 +110,10 @@ class Sealer:
         if not take_lead(self._log, connection, "sealing", self._stopping):
             return
         listen(self._log, connection)
+        with self._log.datastore.connect() as integrating:
+            self._keep_up(integrating, connection, signer)
+
+    def _keep_up(self, integrating: Connection, connection: Connection, signer: Signer) -> None:
         while not self._stopping.is_set():
             state = sealed_log(self._log)
             if state is None:
@@ -117,7 +121,7 @@ class Sealer:
                 continue
             begin(connection, signer, state)
             while not self._stopping.is_set():
-                seal(self._log, connection, signer, state)
+                seal(self._log, integrating, connection, signer, state)
                 self._await_events(connection)
                 newer = sealed_log(self._log)
                 if newer is not None and newer.version != state.version:
@@ -155,26 +159,32 @@ def begin(connection: Connection, signer: Signer, state: SealedLog) -> None:
         pass
 
 
-def seal(log: EventLog, connection: Connection, signer: Signer, state: SealedLog, rounds_max: int = ROUNDS_MAX) -> int:
+def seal(
+    log: EventLog,
+    integrating: Connection,
+    signing: Connection,
+    signer: Signer,
+    state: SealedLog,
+    rounds_max: int = ROUNDS_MAX,
+) -> int:
     """Seal and sign what there is to, a round of `ROUND_EVENTS_MAX` at a time; returns how many events were sealed.
 
-    While one round is signed, the next is put into the trees, on a thread and a connection of their own: the signer
-    goes by what it finds there, and it is the leader's own connection that it writes by, so that who lost the lead
-    signs nothing.
+    While one round is signed, the next is put into the trees, by a connection and a thread of its own. To the signer
+    that is nothing new: it goes by what it finds there. `signing` is the connection that has the lead, so that whoever
+    lost it shows no checkpoint.
 
     Raises what `integrate` and `Signer.sign_heads` do.
     """
-    sealed = some = integrate(log, connection, state.base)
-    if some == ROUND_EVENTS_MAX:
-        with log.datastore.connect() as ahead, ThreadPoolExecutor(1, "integrating") as thread:
-            for _ in range(rounds_max - 1):
-                following = thread.submit(integrate, log, ahead, state.base)
-                sign(connection, signer, state)
-                some = following.result()
-                sealed += some
-                if some < ROUND_EVENTS_MAX:
-                    break
-    sign(connection, signer, state)
+    sealed = some = integrate(log, integrating, state.base)
+    with ThreadPoolExecutor(1, "integrating") as thread:
+        for _ in range(rounds_max - 1):
+            if some < ROUND_EVENTS_MAX:
+                break
+            following = thread.submit(integrate, log, integrating, state.base)
+            sign(signing, signer, state)
+            some = following.result()
+            sealed += some
+    sign(signing, signer, state)
     return sealed
 
 

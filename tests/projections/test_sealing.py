@@ -39,8 +39,15 @@ from tests.conftest import OpenServices
 class Sealing:
     """Sealing by hand, as the sealer does on its thread."""
 
-    def __init__(self, services: Services, connection: psycopg.Connection[Any], memory: SignerMemory) -> None:
+    def __init__(
+        self,
+        services: Services,
+        integrating: psycopg.Connection[Any],
+        connection: psycopg.Connection[Any],
+        memory: SignerMemory,
+    ) -> None:
         self.services = services
+        self.integrating = integrating
         self.connection = connection
         self.signer = Signer(memory, services.keyring)
 
@@ -52,7 +59,7 @@ class Sealing:
 
     def seal(self) -> int:
         begin(self.connection, self.signer, self.log)
-        return seal(self.services.log, self.connection, self.signer, self.log)
+        return seal(self.services.log, self.integrating, self.connection, self.signer, self.log)
 
     def checkpoint(self, tree: UUID) -> Checkpoint:
         """The tree's checkpoint, if it is signed by the log's key."""
@@ -72,10 +79,11 @@ class Sealing:
 def sealing(services: Services, memory: Path | None = None) -> Iterator[Sealing]:
     open_sealed_log(services.log, services.ledger)
     with (
+        services.store.connect() as integrating,
         services.store.connect() as connection,
         SignerMemory(memory or services.settings.signer_memory_file) as remembered,
     ):
-        yield Sealing(services, connection, remembered)
+        yield Sealing(services, integrating, connection, remembered)
 
 
 def some_events(services: Services, organisation: UUID, credentials: int = 1) -> list[UUID]:
@@ -294,11 +302,9 @@ def test_many_rounds_are_sealed_and_signed_in_one_go(services: Services) -> None
 def test_no_more_rounds_are_sealed_in_one_go_than_asked_for(services: Services) -> None:
     rounds_of_events(services, given.an_organisation(services))
     with sealing(services) as by_hand:
-        state = by_hand.log
-        assert seal(services.log, by_hand.connection, by_hand.signer, state, 2) == 2 * ROUND_EVENTS_MAX
-        assert (
-            seal(services.log, by_hand.connection, by_hand.signer, state, 1) == services.log.head() % ROUND_EVENTS_MAX
-        )
+        about = services.log, by_hand.integrating, by_hand.connection, by_hand.signer, by_hand.log
+        assert seal(*about, 2) == 2 * ROUND_EVENTS_MAX
+        assert seal(*about, 1) == services.log.head() - 2 * ROUND_EVENTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -341,6 +347,7 @@ def test_after_a_crash_in_the_round_that_follows_what_is_left_is_sealed(services
             by_hand.seal()
         assert 0 < by_hand.checkpoint(organisation).size < 1500  # the round before it was signed meanwhile
         mend(by_hand)
+    with sealing(services) as by_hand:
         by_hand.seal()
         assert_all_is_signed(by_hand, organisation)
 
