@@ -6,7 +6,8 @@ that moved into the root tree. Nothing is signed here: `signing` reads again wha
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from uuid import UUID
 
 import msgspec
@@ -32,6 +33,7 @@ from projections.sealed.trees import (
 
 TRACKING = "sealing"
 ROUND_EVENTS_MAX = 1_000  # measured: larger rounds gain little, and hold the trees' rows longer
+ROWS_AT_ONCE = 100  # some ninety kilobytes, which is about what the socket takes
 LABEL_BYTES = 16
 
 
@@ -156,28 +158,33 @@ def _trees(connection: Connection, wanted: Sequence[UUID], base: str) -> dict[UU
 
 def _grow(connection: Connection, trees: Mapping[UUID, Tree], of_tree: Mapping[UUID, Sequence[Stored]]) -> None:
     """Write the events' leaves and the tiles that they fill; the trees in memory go along."""
-    rows = []
-    for tree_id, events in of_tree.items():
-        tree, name = trees[tree_id], str(tree_id)
-        salts = os.urandom(SALT_BYTES * len(events))
-        hashes = []
-        for number, event in enumerate(events):
-            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
-            entry = entry_of(event, salt)
-            hashes.append(leaf_hash(entry))
-            rows.append(
-                f"{name}\t{tree.size + number}\t{event.aggregate_id}\t{event.aggregate_version}\t{event.position}\t"
-                f"\\\\x{salt.hex()}\t\\\\x{entry.hex()}\n"
-            )
-        write_tiles(connection, tree_id, tree.size, hashes)
-        tree.frontier.extend(hashes)
+    hashes: dict[UUID, list[bytes]] = {tree: [] for tree in of_tree}
+    rows = chain.from_iterable(_leaf_rows(trees[tree], events, hashes[tree]) for tree, events in of_tree.items())
     with (
         connection.cursor() as curs,
         curs.copy(
             "COPY sealed_leaf (tree, leaf_index, aggregate_id, aggregate_version, position, salt, entry) FROM STDIN"
         ) as copy,
     ):
-        copy.write("".join(rows))
+        # PostgreSQL writes some while the next are made.
+        while some := "".join(islice(rows, ROWS_AT_ONCE)):
+            copy.write(some)
+    for tree, added in hashes.items():
+        write_tiles(connection, tree, trees[tree].size, added)
+        trees[tree].frontier.extend(added)
+
+
+def _leaf_rows(tree: Tree, events: Sequence[Stored], hashes: list[bytes]) -> Iterator[str]:
+    """The leaves of a tree's events as COPY takes them; the hash of each goes to the end of `hashes`."""
+    salts, name, begin = os.urandom(SALT_BYTES * len(events)), str(tree.tree), tree.size
+    for number, event in enumerate(events):
+        salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+        entry = entry_of(event, salt)
+        hashes.append(leaf_hash(entry))
+        yield (
+            f"{name}\t{begin + number}\t{event.aggregate_id}\t{event.aggregate_version}\t{event.position}\t"
+            f"\\\\x{salt.hex()}\t\\\\x{entry.hex()}\n"
+        )
 
 
 def _enter_heads(connection: Connection, root: Tree, moved: Sequence[Tree], base: str) -> None:

@@ -109,11 +109,12 @@ def fetch(connection: Connection, query: str, params: Params) -> list[tuple[Any,
 
 
 def write_tiles(connection: Connection, tree: UUID, old_size: int, leaf_hashes: Sequence[bytes]) -> None:
-    """Write the tiles that became full, and those above them that grew. Call before the leaves are written."""
+    """Write the tiles that became full, and those above them that grew, by leaves that came after `old_size` others."""
     if (old_size + len(leaf_hashes)) // WIDTH == old_size // WIDTH:
         return
-    at_edge = [(level, index) for level, index, _ in tiles.edge_tiles(old_size)]
-    edge = {level: hashes for (level, _), hashes in stored_tiles(connection, tree, at_edge).items()}
+    at_edge = tiles.edge_tiles(old_size)
+    stored = stored_tiles(connection, tree, [(level, index) for level, index, _ in at_edge])
+    edge = {level: stored[level, index][: width * HASH_BYTES] for level, index, width in at_edge}
     written = [
         (tree, level, index, hashes)
         for level, index, hashes in tiles.append(old_size, edge, leaf_hashes)
