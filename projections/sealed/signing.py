@@ -62,7 +62,7 @@ class Signer:
 
     memory: SignerMemory
     keyring: Keyring
-    _keys: dict[tuple[str, str], SignerKey] = field(default_factory=dict, init=False, repr=False)
+    _keys: dict[tuple[str, str], SignerKey] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Keys that have signed, by their id and the origin that they sign for: to derive one takes longer than to sign."""
 
     def check_memory(self, connection: Connection, log: SealedLog) -> list[SignerRefuses]:
