@@ -147,13 +147,16 @@ def _by_tree(events: Sequence[Stored]) -> Mapping[UUID, list[Stored]]:
 
 def _trees(connection: Connection, wanted: Sequence[UUID], base: str) -> dict[UUID, Tree]:
     """The trees, those that are new begun."""
+    found = find_trees(connection, wanted)
+    new = [tree for tree in wanted if tree not in found]
+    if not new:
+        return found
     connection.execute(
         "INSERT INTO sealed_tree (tree, label, size, frontier, base) "
-        "SELECT tree, label, 0, '', %s FROM unnest(%s::uuid[], %s::text[]) AS w (tree, label) "
-        "WHERE NOT EXISTS (SELECT 1 FROM sealed_tree s WHERE s.tree = w.tree)",
-        (base, list(wanted), [secrets.token_hex(LABEL_BYTES) for _ in wanted]),
+        "SELECT tree, label, 0, '', %s FROM unnest(%s::uuid[], %s::text[]) AS w (tree, label)",
+        (base, new, [secrets.token_hex(LABEL_BYTES) for _ in new]),
     )
-    return find_trees(connection, wanted)
+    return found | find_trees(connection, new)
 
 
 def _grow(connection: Connection, trees: Mapping[UUID, Tree], of_tree: Mapping[UUID, Sequence[Stored]]) -> None:

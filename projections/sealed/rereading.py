@@ -121,7 +121,8 @@ GROUP BY l.tree
 def agreed_hashes(connection: Connection, growths: Sequence[Growth]) -> dict[UUID, list[bytes]]:
     """The hashes of those leaves which PostgreSQL, too, finds to be what their events give: all of a growth's or none.
 
-    What it cannot read as JSON ends its statement, and then there are none at all.
+    What it cannot read as JSON ends its statement, and then there are none at all. Not for within a transaction, which
+    that would end, too.
     """
     if not growths:
         return {}
