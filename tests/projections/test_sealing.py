@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -184,6 +185,7 @@ def test_checkpoints_are_signed_by_both_keys_during_an_overlap_and_then_by_the_n
         assert [one.key for one in notes.open_note(tree.checkpoint.encode(), keys).signatures] == keys[:1]
 
 
+EVENT = b'{"context":{"at":"2026-03-02T09:30:15.123456Z"}}'
 TAMPERING = {
     "an event edited": "UPDATE ledger_events SET state = replace(encode(state, 'escape'), 'tester', 'nobody')::bytea "
     "WHERE topic = 'organisation.registered'",
@@ -232,6 +234,37 @@ def test_a_gap_in_the_log_is_not_sealed_over(services: Services) -> None:
         by_hand.tamper("DELETE FROM ledger_events WHERE notification_id = 2")
         with pytest.raises(LogDamaged, match="position 0"):
             by_hand.seal()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b'{"context":{"at":"2026-03-02T09:30:15Z"}}',
+        b'{"context":{"at":"2026-03-02T10:30:15.123456+01:00"}}',
+        b'{"context":{"reason":"","at":"2026-03-02T09:30:15.123456Z"}}',
+        b'{"context":{"at":"2026-03-02T09:30:15.123456Z"},"name":"\\u0061t","at":"context"}',
+    ],
+)
+def test_an_event_of_another_form_is_signed_as_well(services: Services, state: bytes) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation)
+    with sealing(services) as by_hand:
+        by_hand.tamper("UPDATE ledger_events SET state = %s WHERE organisation_id = %s", state, organisation)
+        by_hand.seal()
+        assert by_hand.checkpoint(organisation).size == tree_size(by_hand, organisation) > 0
+
+
+def test_a_round_with_an_event_that_is_none_leaves_nothing_behind(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation)
+    with sealing(services) as by_hand:
+        by_hand.tamper("UPDATE ledger_events SET state = 'x' WHERE notification_id = 2")
+        with pytest.raises(msgspec.MsgspecError):
+            by_hand.seal()
+        assert by_hand.connection.execute("SELECT 1 FROM sealed_leaf").fetchall() == []
+        by_hand.tamper("UPDATE ledger_events SET state = %s WHERE notification_id = 2", EVENT)
+        by_hand.seal()
+        assert by_hand.checkpoint(organisation).size > 0
 
 
 # --- while one round is signed, the next is put into the trees -------------------------------------------------------
