@@ -18,7 +18,8 @@ from ledger.commands import RevokeCredential
 from ledger.values import Kind, Mode, Network, Scope
 from tests import given
 from tests.client.misbehaving import Misbehaving, answers
-from tests.running.doors import EXAMPLES, ROOT, SECONDS_MAX, Installation, basic, free_port, running, soon
+from tests.ports import free_port
+from tests.running.doors import EXAMPLES, ROOT, SECONDS_MAX, Installation, basic, running, soon
 
 VIEW, EDIT = Scope("customer:view"), Scope("customer:edit")
 CHALLENGE = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'

@@ -18,8 +18,9 @@ from ledger.role_grants import RoleGrants
 from ledger.values import Identity, Subject
 from projections.operator_status import list_identified
 from tests.console.browsing import READER, WIDE, chromium
+from tests.ports import free_port
 from tests.programs import program
-from tests.running.doors import free_port, running
+from tests.running.doors import running
 
 LIBRARY = Path(__file__).parents[2] / "requirements/node_modules/oidc-provider/lib/index.js"
 CLIENT_ID, CLIENT_SECRET = "keyledger-console", "s:e/c r+e%t of forty characters and more"
