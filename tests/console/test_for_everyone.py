@@ -159,6 +159,7 @@ def test_the_age_of_secrets_counts_each_good_credential_once(services: Services,
     assert secret_ages(services.store, organisation, now, (30, 90)) == [2, 2, 2]
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_the_dashboard_draws_bars_and_has_the_same_numbers_in_tables(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
