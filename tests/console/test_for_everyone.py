@@ -16,13 +16,13 @@ from projections.bulk_revocation_status import list_bulk_revocations
 from projections.credential_status import find_credential
 from projections.insights import DAYS, Answers, changes_by_day, secret_ages, verifications_by_code
 from projections.operator_status import find_operator
-from projections.runner import wait_for
 from projections.webhook_delivery import find_delivery
 from projections.webhook_endpoint_status import find_webhook_endpoint, list_webhook_endpoints
 from tests import given
 from tests.console.conftest import Reader, SignIn
 from tests.console.test_applications import hidden_of, hidden_of_stored
 from tests.console.test_credentials import secret_on
+from tests.waiting import until_caught_up
 
 pytestmark = pytest.mark.usefixtures("projector")
 
@@ -35,7 +35,7 @@ def url(organisation: UUID) -> str:
 
 def up_to_date(services: Services) -> None:
     """Every view has what was recorded by now."""
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
 
 # --- activity ---------------------------------------------------------------------------------------------------------
