@@ -53,44 +53,18 @@ def changes_by_day(store: LedgerDatastore, organisation_id: UUID, now: datetime)
     return [Day(day, {name: found.get((day, topic), 0) for name, topic in CHANGES.items()}) for day in days]
 
 
-# Verifications are kept by credential and summed up when somebody asks: half a second's work for so many.
-ANSWERS_CREDENTIALS_MAX = 10_000
-
-# Credential by credential, each in the order of its index: what is looked at is bounded, however much there is.
-_BY_CODE = (
-    "SELECT v.code, sum(v.verifications)::bigint AS verifications FROM (SELECT credential_id FROM credential_list "
-    "WHERE organisation_id = %(organisation)s ORDER BY created_at DESC, credential_id DESC LIMIT %(most)s) c "
-    "CROSS JOIN LATERAL (SELECT code, sum(verifications) AS verifications FROM verification_count "
-    "WHERE credential_id = c.credential_id AND day > %(before)s GROUP BY code) v "
-    "GROUP BY v.code ORDER BY verifications DESC, v.code"
-)
-_MORE = (
-    "SELECT 1 FROM credential_list WHERE organisation_id = %(organisation)s "
-    "ORDER BY created_at DESC, credential_id DESC OFFSET %(most)s LIMIT 1"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """How often verification answered with each code, the most frequent first. `newest` is None where this is about
-    all credentials of an organisation, and else about how many: those that were created last.
-    """
-
-    counts: Mapping[str, int]
-    newest: int | None
-
-
-def verifications_by_code(
-    store: LedgerDatastore, organisation_id: UUID, now: datetime, most: int = ANSWERS_CREDENTIALS_MAX
-) -> Answers:
-    """What was answered about an organisation's credentials in the last month, of `most` of them at most.
+def verifications_by_code(store: LedgerDatastore, organisation_id: UUID, now: datetime) -> Mapping[str, int]:
+    """How often verification answered with each code about an organisation's credentials in the last month, the most
+    frequent first.
 
     As far as usage is kept (`Settings.usage_days`); it is written every few seconds.
     """
-    before = now.astimezone(UTC).date() - timedelta(days=DAYS)
-    asked = {"organisation": organisation_id, "before": before, "most": most}
-    counts = {row["code"]: row["verifications"] for row in store.rows(_BY_CODE, asked)}
-    return Answers(counts, most if store.rows(_MORE, asked) else None)
+    rows = store.rows(
+        "SELECT code, sum(verifications)::bigint AS verifications FROM organisation_verification_count "
+        "WHERE organisation_id = %s AND day > %s GROUP BY code ORDER BY verifications DESC, code",
+        (organisation_id, now.astimezone(UTC).date() - timedelta(days=DAYS)),
+    )
+    return {row["code"]: row["verifications"] for row in rows}
 
 
 # A walk of the index by which what is due is found.

@@ -55,6 +55,16 @@ _COUNTS = (
     "SELECT * FROM unnest(%s::uuid[], %s::date[], %s::text[], %s::bigint[]) "
     "ON CONFLICT (credential_id, day, code) DO UPDATE SET verifications = c.verifications + EXCLUDED.verifications"
 )
+# Whose a credential is, its first event says. A row of these is shared by all that verifies for an organisation, so it
+# is the last to be locked.
+_SUMS = (
+    "INSERT INTO organisation_verification_count AS c (organisation_id, day, code, verifications) "
+    "SELECT e.organisation_id, w.day, w.code, sum(w.verifications) "
+    "FROM unnest(%s::uuid[], %s::date[], %s::text[], %s::bigint[]) AS w (credential_id, day, code, verifications) "
+    "JOIN ledger_events e ON e.originator_id = w.credential_id AND e.originator_version = 1 "
+    "GROUP BY e.organisation_id, w.day, w.code ORDER BY e.organisation_id, w.day, w.code "
+    "ON CONFLICT (organisation_id, day, code) DO UPDATE SET verifications = c.verifications + EXCLUDED.verifications"
+)
 # Neither of these waits for a row that somebody else holds, so neither can be part of a circle. What is passed over is
 # found again at the next new address, and at the next use.
 _FORGET_OLDEST = (
@@ -198,15 +208,13 @@ def _write(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]
             _SECRETS,
             (_ids(of_secrets), [version for (_, version), _ in of_secrets], [t.last for _, t in of_secrets]),
         )
-        curs.execute(
-            _COUNTS,
-            (
-                _ids(of_codes),
-                [day for (_, day, _), _ in of_codes],
-                [code for (*_, code), _ in of_codes],
-                [t.count for _, t in of_codes],
-            ),
+        counts = (
+            _ids(of_codes),
+            [day for (_, day, _), _ in of_codes],
+            [code for (*_, code), _ in of_codes],
+            [t.count for _, t in of_codes],
         )
+        curs.execute(_COUNTS, counts)
         curs.execute(
             _ADDRESSES,
             (
@@ -218,7 +226,9 @@ def _write(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]
                 [t.last for _, t in of_addresses],
             ),
         )
-        return [credential_id for (credential_id,) in curs]
+        with_new = [credential_id for (credential_id,) in curs]
+        curs.execute(_SUMS, counts)
+    return with_new
 
 
 def _tidy(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]], with_new: Sequence[UUID]) -> None:

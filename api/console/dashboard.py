@@ -69,10 +69,11 @@ def chart(title: str, values: Mapping[str, int], named_every: int = 1) -> Chart:
 
 @pages.get("")
 def charts(organisation_id: UUID) -> str:
-    """What was created, rotated and revoked in the last month, and how old secrets are."""
+    """What was created, rotated and revoked in the last month, how old secrets are, and how verification answered."""
     allow(READS_HISTORY, organisation_id)
     store, at = services().store, now()
     days = changes_by_day(store, organisation_id, at)
+    answers = verifications_by_code(store, organisation_id, at)
     rotation_days = services().settings.rotation_days
     return render(
         "console/dashboard/charts.html",
@@ -80,22 +81,12 @@ def charts(organisation_id: UUID) -> str:
             chart(TITLES[name], {f"{day.date:%d %b}": day.counts[name] for day in days}, named_every=7)
             for name in CHANGES
         ],
+        answers=chart("Verifications by answer", {label(code.lower()): count for code, count in answers.items()}),
         ages=chart("Age of secrets", _ages(organisation_id, rotation_days)),
         rotation_days=rotation_days,
         days=DAYS,
         **_COORDINATES,
     )
-
-
-@pages.get("/verifications")
-def verifications(organisation_id: UUID) -> str:
-    """How verification answered in the last month. A page of its own, as counting takes a while where there is a lot:
-    the dashboard takes it in once it is there.
-    """
-    allow(READS_HISTORY, organisation_id)
-    found = verifications_by_code(services().store, organisation_id, now())
-    drawn = chart("Verifications by answer", {label(code.lower()): count for code, count in found.counts.items()})
-    return render("console/dashboard/verifications.html", chart=drawn, newest=found.newest, days=DAYS, **_COORDINATES)
 
 
 def _ages(organisation_id: UUID, rotation_days: int) -> dict[str, int]:

@@ -67,6 +67,12 @@ DELETE FROM verification_count WHERE (credential_id, day, code) IN (
     ORDER BY day LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
 RETURNING 1
 """  # noqa: S608 - constants of ours
+_FORGET_SUMS = f"""
+DELETE FROM organisation_verification_count WHERE (organisation_id, day, code) IN (
+    SELECT organisation_id, day, code FROM organisation_verification_count WHERE day < current_date - %(days)s
+    ORDER BY day LIMIT {BATCH_ROWS} FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants of ours
 
 
 _FORGET_READINGS = f"""
@@ -88,6 +94,7 @@ class Removed(NamedTuple):
     sessions: int = 0
     addresses: int = 0
     counts: int = 0
+    """Of credentials' and of organisations' alike."""
     readings: int = 0
 
 
@@ -105,7 +112,7 @@ def keep_house(store: LedgerDatastore, usage_days: int, reading_days: int) -> Re
         _repeat(store, _FORGET_ASSERTIONS),
         _repeat(store, _FORGET_SESSIONS),
         _repeat(store, _FORGET_ADDRESSES, usage),
-        _repeat(store, _FORGET_COUNTS, usage),
+        _repeat(store, _FORGET_COUNTS, usage) + _repeat(store, _FORGET_SUMS, usage),
         _repeat(store, _FORGET_READINGS, {"days": reading_days}),
     )
 

@@ -362,10 +362,15 @@ def _check_spelling(leaf: LeafLine, line: bytes) -> None:
         raise InvalidBundle(f"this is not a leaf of {FORMAT}")
 
 
-_LEAF = re.compile(
-    rb'\{"type":"leaf","index":(0|[1-9][0-9]{0,18}),"hash":"([0-9a-f]{64})",'
-    rb'"entry":(\{[^{}\n]*\}|"(?:[^"\\\n]++|\\.)*+")(?:,"salt":"([0-9a-f]{32})")?'
-)
+def leaf_pattern(entry: bytes) -> re.Pattern[bytes]:
+    """Of the beginning of a leaf's line, where its entry is like this: up to the salt, or the entry where none is."""
+    index, digest, salt = rb"(0|[1-9][0-9]{0,18})", rb"([0-9a-f]{64})", rb"([0-9a-f]{32})"
+    return re.compile(
+        rb'\{"type":"leaf","index":%b,"hash":"%b","entry":(%b)(?:,"salt":"%b")?' % (index, digest, entry, salt)
+    )
+
+
+_LEAF = leaf_pattern(rb'\{[^{}\n]*\}|"(?:[^"\\\n]++|\\.)*+"')
 # Possessive: a text keeps no state for each of its characters, to which nothing would go back.
 _PERSONAL, _STATE = b',"personal":', b',"state":'
 

@@ -19,7 +19,6 @@ from ledger.tlog.bundle import (
     LeafLine,
     Manifest,
     Payload,
-    parse_leaf_line,
 )
 from ledger.tlog.canonical import SIZE_MAX
 from ledger.tlog.checkpoints import Checkpoint
@@ -159,7 +158,7 @@ class Examination:
         end = begin + len(leaves.hashes)
         if begin != self._next or self._entered is not None or any(begin < size <= end for size in self._known):
             return False
-        if _is_before(leaves.earliest, self._latest):
+        if is_before(leaves.earliest, self._latest):
             return False
         self._compare_heads()
         taken = 0
@@ -294,7 +293,7 @@ class Examination:
             self._latest = leaf.at
             return
         self._earliest = min(self._earliest, leaf.at)
-        if _is_before(leaf.at, self._latest):
+        if is_before(leaf.at, self._latest):
             text = f"{told(index, leaf)}: it was recorded after what happened at {self._latest}"
             self.report.add(Verdict.BACKDATED, text, index)
 
@@ -353,17 +352,6 @@ def told(index: int, leaf: Leaf) -> str:
     return f"leaf {index} ({leaf.topic} at {leaf.at}, version {leaf.version} of {leaf.aggregate})"
 
 
-def _is_before(at: str, other: str) -> bool:
+def is_before(at: str, other: str) -> bool:
     """Whether one time of a leaf lies before another by more than clocks differ."""
     return at < other and datetime.fromisoformat(other) - datetime.fromisoformat(at) > SKEW_MAX
-
-
-def look_at(manifest: Manifest, chunk: Chunk) -> Stretch | None:
-    """Look at some leaves by themselves: all that takes time, and needs nothing that stands before them."""
-    examination = Examination(Report(), manifest.tree, manifest.filter, request=manifest, begin=chunk.begin)
-    try:
-        for line in chunk.lines:
-            examination.leaf(parse_leaf_line(line))
-    except InvalidBundle:
-        return None
-    return examination.taken_by_themselves()

@@ -16,15 +16,17 @@ SALT_BYTES = 16  # 128 bits: nobody finds out by trying which bytes a digest is 
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
-_LEAF = re.compile(
+PATTERN = (
     rf'\{{"aggregate":"({_UUID})",'
-    rf'"at":"(?P<at>{_TIME})",'
+    rf'"at":"({_TIME})",'
     r'"digest":"([0-9a-f]{64})",'
     rf'"organisation":"({_UUID})",'
     r'"topic":"([a-z0-9_]{1,100}\.[a-z0-9_]{1,100}(?:@[1-9][0-9]{0,8})?)",'
     rf'"type":"{re.escape(TYPE)}",'
     r'"version":"([1-9][0-9]{0,18})"\}'
 )
+"""Of an entry that is canonical, with the fields of `Leaf` as groups. Which days there are, `check_day` knows."""
+_LEAF = re.compile(PATTERN)
 
 
 class InvalidLeaf(ValueError):
@@ -91,13 +93,13 @@ def parse(entry: bytes) -> Leaf:
         if match is None:
             raise ValueError("it does not have the form of a leaf")
         leaf = Leaf(*match.groups())
-        _check_day(leaf.at[:10])
+        check_day(leaf.at[:10])
     except ValueError as error:
         raise InvalidLeaf(f"this is not a leaf: {error}") from None
     return leaf
 
 
 @lru_cache(maxsize=1_000)
-def _check_day(day: str) -> None:
+def check_day(day: str) -> None:
     """Raise ValueError for a day that no calendar has. Leaves of one day come together."""
     date.fromisoformat(day)

@@ -28,7 +28,8 @@ from ledger.tlog.bundle import (
 )
 from ledger.tlog.checkpoints import Checkpoint, InvalidCheckpoint
 from ledger.tlog.entered import Entered
-from ledger.tlog.examining import CHUNK_LEAVES, Chunk, Examination, Stretch, look_at
+from ledger.tlog.examining import CHUNK_LEAVES, Chunk, Examination, Stretch
+from ledger.tlog.glancing import look_at
 from ledger.tlog.leaves import InvalidLeaf
 from ledger.tlog.leaves import parse as parse_leaf
 from ledger.tlog.merkle import InvalidProof, leaf_hash, verify_consistency, verify_inclusion
@@ -124,13 +125,14 @@ class _Leaves:
             if line.startswith(_AFTER_LEAVES) or not line.endswith(b"\n"):
                 self.after = line
                 break
-            self._digest.update(line)
             some.append(line)
             size += len(line)
             if len(some) == CHUNK_LEAVES or size > CHUNK_BYTES_MAX:
+                self._digest.update(b"".join(some))
                 yield Chunk(begin, some)
                 begin, some, size = begin + len(some), [], 0
         if some:
+            self._digest.update(b"".join(some))
             yield Chunk(begin, some)
 
 

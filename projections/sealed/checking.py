@@ -4,15 +4,15 @@ It looks at what the database holds now as an auditor looks at a bundle, leaf by
 database has: events that no leaf stands for, and the signer's memory of heads that the trees may no longer lead to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from ledger.sealed_log import SealedLog
+from ledger.store.codec import SEALED
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.keys import Keyring
 from ledger.store.log import EventLog
 from ledger.tlog import checkpoints, heads, notes
-from ledger.tlog.bundle import Filter, LeafLine, Payload, base_of
+from ledger.tlog.bundle import ERASURES, Filter, LeafLine, Payload, base_of
 from ledger.tlog.checkpoints import Checkpoint
 from ledger.tlog.examining import Examination, told
 from ledger.tlog.heads import Head
@@ -24,8 +24,9 @@ from projections.sealed.integrating import TRACKING
 from projections.sealed.memory import SignerMemory
 from projections.sealed.reading import find_tree, frontier_at
 from projections.sealed.signing import verifier_keys
-from projections.sealed.trees import COLUMNS, INSTALLATION, ROOT, Connection, Tree, origin_of, tree_from, tree_of
+from projections.sealed.trees import COLUMNS, INSTALLATION, ROOT, Connection, Tree, fetch, origin_of, tree_from, tree_of
 
+_SEALED = f'"{SEALED}'.encode()
 CHUNK_LEAVES = WIDTH  # read at once, with their events: a tile's worth
 
 
@@ -49,7 +50,7 @@ def check(
             yield origin_of(state.base, organisation_id), _missing(connection, state, organisation_id, memory, known)
         for tree in _trees(connection, organisation_id):
             looked_at.add(origin_of(state.base, tree.tree))
-            yield origin_of(state.base, tree.tree), _check_tree(connection, log.keyring, state, tree, memory, known)
+            yield origin_of(state.base, tree.tree), _check_tree(log, connection, state, tree, memory, known)
         report = Report()
         _check_events(connection, report, organisation_id)
         if organisation_id is None and memory is not None:
@@ -114,8 +115,8 @@ def _missing(
 
 
 def _check_tree(
+    log: EventLog,
     connection: Connection,
-    keyring: Keyring,
     state: SealedLog,
     tree: Tree,
     memory: SignerMemory | None,
@@ -130,7 +131,7 @@ def _check_tree(
     if tree.signed_size == 0 and not of_this and not _is_in_signed_root(connection, tree.tree):
         return report  # nothing of it was ever signed
     try:
-        note = notes.open_note(tree.checkpoint.encode(), verifier_keys(keyring, state, tree.tree))
+        note = notes.open_note(tree.checkpoint.encode(), verifier_keys(log.keyring, state, tree.tree))
         checkpoint = report.checkpoint = checkpoints.parse(note.text)
     except (notes.InvalidNote, checkpoints.InvalidCheckpoint) as error:
         report.add(Verdict.UNTRUSTED, f"the checkpoint that is kept is not one of this log's: {error}")
@@ -142,7 +143,7 @@ def _check_tree(
     if tree.tree == ROOT:
         _look_at_heads(connection, examination, size)
     else:
-        _look_at_leaves(connection, examination, tree.tree, size)
+        _look_at_leaves(log, connection, examination, tree.tree, size)
     if checkpoint is not None:
         examination.finish(checkpoint)
         _check_tiles(connection, report, tree.tree, checkpoint)
@@ -159,9 +160,10 @@ def _is_in_signed_root(connection: Connection, tree: UUID) -> bool:
     )
 
 
-def _look_at_leaves(connection: Connection, examination: Examination, tree: UUID, size: int) -> None:
-    begin, before = 0, 0
+def _look_at_leaves(log: EventLog, connection: Connection, examination: Examination, tree: UUID, size: int) -> None:
+    report, begin, before = examination.report, 0, 0
     while begin < size:
+        with_personal_fields: dict[int, tuple[int, Leaf]] = {}
         hashes = SealedHashes(connection, tree, begin, begin + CHUNK_LEAVES)
         for index, entry, salt, position, event_position, organisation_id, *event, state in connection.execute(
             "SELECT l.leaf_index, l.entry, l.salt, l.position, e.notification_id, e.organisation_id, "
@@ -172,17 +174,46 @@ def _look_at_leaves(connection: Connection, examination: Examination, tree: UUID
             prepare=True,
             binary=True,
         ).fetchall():
+            said = report.found.total()
             payload = None if event_position is None else Payload(salt, state)
             leaf = examination.leaf(LeafLine(index, hashes.of(index, entry), entry, payload))
             if leaf is not None and payload is not None:
                 for what in _moved(leaf, position, event_position, organisation_id, *event):
-                    examination.report.add(Verdict.TAMPERED, f"{told(index, leaf)}: the event was {what}", index)
+                    report.add(Verdict.TAMPERED, f"{told(index, leaf)}: the event was {what}", index)
+                if _SEALED in state and report.found.total() == said:
+                    with_personal_fields[event_position] = index, leaf
             if position <= before:
                 text = f"leaf {index} stands for position {position} of the log, after one for {before}"
-                examination.report.add(Verdict.TAMPERED, text, index)
+                report.add(Verdict.TAMPERED, text, index)
             before = position
+        _look_at_personal_fields(log, connection, report, with_personal_fields)
         begin += CHUNK_LEAVES
-    _look_for_gaps(connection, examination.report, tree, size)
+    _look_for_gaps(connection, report, tree, size)
+
+
+def _look_at_personal_fields(
+    log: EventLog, connection: Connection, report: Report, leaves: Mapping[int, tuple[int, Leaf]]
+) -> None:
+    """Personal fields of events that are as they were sealed, by position, can be read, or were erased: no leaf covers
+    their keys.
+    """
+    gone: dict[UUID, tuple[int, Leaf]] = {}
+    for position, event, has_key in log.personal_at(list(leaves), connection=connection):
+        index, leaf = leaves[position]
+        if event is None:
+            text = f"{told(index, leaf)}: its personal data was not erased, and cannot be read"
+            report.add(Verdict.TAMPERED, text, index)
+        elif not has_key:
+            gone[UUID(leaf.aggregate)] = index, leaf
+    erased = fetch(
+        connection,
+        "SELECT originator_id FROM ledger_events WHERE originator_id = ANY(%s) AND topic = ANY(%s)",
+        (list(gone), sorted(ERASURES)),
+    )
+    for aggregate in gone.keys() - {aggregate for (aggregate,) in erased}:
+        index, leaf = gone[aggregate]
+        text = f"{told(index, leaf)}: the key of its personal data is gone, and the log has no erasure of it"
+        report.add(Verdict.TAMPERED, text, index)
 
 
 def _look_for_gaps(connection: Connection, report: Report, tree: UUID, size: int) -> None:

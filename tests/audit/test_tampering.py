@@ -15,13 +15,13 @@ import pytest
 
 from api.sealing import issue_sealing_key
 from api.wiring import Services
-from ledger.commands import RevokeCredential
+from ledger.commands import EraseCredential, RevokeCredential
 from ledger.tlog import checkpoints, notes
 from ledger.tlog.bundle import Seal, encode_seal, finish_seal, parse_seal
 from ledger.tlog.merkle import Frontier, leaf_hash
 from ledger.tlog.report import Known, Report, Verdict
 from ledger.tlog.verifying import known_from, verify
-from ledger.values import EmailAddress
+from ledger.values import EmailAddress, RevocationReason
 from projections.sealed.checking import check
 from projections.sealed.exporting import checkpoint_of
 from projections.sealed.integrating import entry_of
@@ -520,8 +520,30 @@ def test_a_data_key_that_was_swapped_is_no_erasure(services: Services) -> None:
             second.id,
         )
         report = verify(a_bundle(by_hand, export), policy_of(by_hand, organisation))
+        (checked,) = looked_at(by_hand, (), organisation).values()
+    for found in (report, checked):
+        assert found.verdict is Verdict.TAMPERED
+        assert [str(first.id) in finding.text for finding in found.findings] == [True]
+
+
+def test_a_data_key_that_was_destroyed_is_no_erasure_either(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    first, second = (
+        given.a_credential(services, organisation, contact_email=EmailAddress("ada@example.com"))[0] for _ in range(2)
+    )
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        reason = RevocationReason.NO_LONGER_USED
+        revoke = RevokeCredential(context=given.context(), credential_id=first.id, revocation_reason=reason)
+        services.ledger.handle(revoke)
+        services.ledger.handle(EraseCredential(context=given.context(), credential_id=first.id))
+        assert looked_at(by_hand) == {}  # the erasure is not sealed yet
+        by_hand.tamper("DELETE FROM ledger_data_keys WHERE aggregate_id = %s", second.id)
+        (report,) = looked_at(by_hand).values()
     assert report.verdict is Verdict.TAMPERED
-    assert [str(first.id) in finding.text for finding in report.findings] == [True]
+    assert [(one.index, one.text.partition(": ")[2]) for one in report.findings] == [
+        (3, "the key of its personal data is gone, and the log has no erasure of it")
+    ]
 
 
 def test_a_checkpoint_that_was_taken_away_hides_nothing_where_nobody_remembers_it(services: Services) -> None:

@@ -267,7 +267,7 @@ def test_a_websocket_is_guarded_as_a_request_is(installation: Installation) -> N
         async def send(message: dict[str, Any]) -> None:
             said.append(message["type"])
 
-        async with AsyncClient(installation.url, installation.token) as keyledger:
+        async with AsyncClient(installation.url, installation.token, timeout=SECONDS_MAX) as keyledger:
             guard = _module("asgi/guard.py").Guard(application, keyledger, VIEW)
             scope = {"type": "websocket", "path": "/", "headers": headers, "client": ("127.0.0.1", 1)}
             await guard(scope, None, send)

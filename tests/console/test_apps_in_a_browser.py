@@ -232,7 +232,6 @@ def every_page(desk: Desk) -> Iterator[str]:
     yield f"{url}/activity?topic=gone"
     given.sealed(services)
     yield f"{url}/proofs/{key}/1"
-    yield f"{url}/dashboard/verifications"
     yield f"{url}/credentials/{key}/as-of"
     yield f"{url}/credentials/{key}/as-of?version=1"
     yield f"{url}/bulk-revocations/new"

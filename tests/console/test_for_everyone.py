@@ -12,10 +12,12 @@ from api.wiring import Services
 from ledger.commands import EraseOperator, RemoveOperator, RevokeCredential
 from ledger.secret_format import SECRET_PATTERN
 from ledger.values import EmailAddress, Kind, Mode, Name, RevocationReason, Role
+from ledger.verification import Code
 from projections.bulk_revocation_status import list_bulk_revocations
 from projections.credential_status import find_credential
-from projections.insights import DAYS, Answers, changes_by_day, secret_ages, verifications_by_code
+from projections.insights import DAYS, changes_by_day, secret_ages
 from projections.operator_status import find_operator
+from projections.usage import UsageRecorder
 from projections.webhook_delivery import find_delivery
 from projections.webhook_endpoint_status import find_webhook_endpoint, list_webhook_endpoints
 from tests import given
@@ -172,8 +174,8 @@ def test_the_dashboard_draws_bars_and_has_the_same_numbers_in_tables(
     assert f"<title>{today}: 1</title>" in page
     assert f'<th scope="row">{today}</th><td data-title="Number">1</td>' in page
     assert re.search(r'aria-label="Created: 1 in all', page)
-    assert page.count('<svg class="chart') == 2  # nothing was rotated or revoked, and an empty chart says so in words
-    assert page.count("None.") == 2
+    assert page.count('<svg class="chart') == 2  # nothing was rotated, revoked or verified, and an empty chart says so
+    assert page.count("None.") == 3
 
 
 def test_reports_count_what_their_lists_show(
@@ -482,37 +484,17 @@ def test_verifications_are_counted_by_answer(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
     credential_id = given.a_credential(services, organisation)[0].id
-    up_to_date(services)
-    services.store.rows(
-        "INSERT INTO verification_count VALUES (%(id)s, current_date, 'VALID', 40), "
-        "(%(id)s, current_date, 'EXPIRED', 2), (%(id)s, current_date - 90, 'VALID', 1000) RETURNING 1",
-        {"id": credential_id},
-    )
+    usage, at = UsageRecorder(services.store, 60), datetime.now(UTC)
+    for code, often, days in ((Code.VALID, 40, 0), (Code.EXPIRED, 2, DAYS - 1), (Code.VALID, 1000, DAYS)):
+        for _ in range(often):
+            usage.note(credential_id, 1, at - timedelta(days=days), None, code)
+    usage.flush()
 
-    page = administrator.read(f"{url}/dashboard/verifications").text
+    page = administrator.read(f"{url}/dashboard").text
 
     assert "<title>Valid: 40</title>" in page
     assert "<title>Expired: 2</title>" in page
     assert re.findall(r'<text class="begin" x="0" y="(\d+)">(\w+)<', page) == [("16", "Valid"), ("56", "Expired")]
-    assert "created last" not in page
-    assert verifications_by_code(services.store, organisation, datetime.now(UTC)) == Answers(
-        {"VALID": 40, "EXPIRED": 2}, None
-    )
-
-
-def test_of_many_credentials_the_newest_are_counted_and_the_page_says_so(
-    services: Services, administrator: Reader, organisation: UUID, url: str
-) -> None:
-    old, new = (given.a_credential(services, organisation)[0].id for _ in range(2))
-    up_to_date(services)
-    services.store.rows(
-        "INSERT INTO verification_count VALUES (%s, current_date, 'VALID', 3), (%s, current_date, 'VALID', 4) "
-        "RETURNING 1",
-        (old, new),
-    )
-
-    assert verifications_by_code(services.store, organisation, datetime.now(UTC), most=1) == Answers({"VALID": 4}, 1)
-    assert verifications_by_code(services.store, organisation, datetime.now(UTC), most=2).newest is None
 
 
 def test_a_list_that_is_refused_stays_and_says_why(

@@ -10,6 +10,7 @@ import pytest
 from api.wiring import Services
 from ledger.store import housekeeping
 from ledger.store.housekeeping import Removed, keep_house
+from projections.insights import verifications_by_code
 from projections.oauth import is_new_assertion, revoke_token
 from projections.readings import Reading, ReadingRecorder, Shown, list_readings
 from projections.usage import UsageRecorder, find_usage
@@ -59,14 +60,16 @@ def test_webhook_deliveries_go_after_a_month_with_their_attempts(services: Servi
 
 @pytest.mark.usefixtures("within_a_day")
 def test_addresses_and_counts_go_after_as_many_days_as_the_setting_says(services: Services) -> None:
-    credential = given.a_credential(services, given.an_organisation(services))[0].id
+    organisation = given.an_organisation(services)
+    credential = given.a_credential(services, organisation)[0].id
     usage, today = UsageRecorder(services.store, 60), datetime.now(UTC)
     for days in (9, 10, 11, 12):
         usage.note(credential, days, today - timedelta(days=days), ip_address("192.0.2.7"))
     usage.flush()
-    assert keep_house(services.store, 10, 365) == Removed(addresses=2, counts=2)
+    assert keep_house(services.store, 10, 365) == Removed(addresses=2, counts=4)
     left = find_usage(services.store, credential)
     assert [row["version"] for row in left.addresses] == [9, 10]
+    assert verifications_by_code(services.store, organisation, today) == {"VALID": 2}
     assert [row["day"] for row in left.days] == [(today - timedelta(days=days)).date() for days in (9, 10)]
 
 

@@ -138,6 +138,15 @@ def test_codes_are_counted_by_day_and_only_what_is_valid_is_a_use(services: Serv
     assert written(services) == {(credential, 1): midnight, (credential, 2): midnight}
 
 
+def sums(services: Services, organisation_id: UUID) -> dict[date, dict[str, int]]:
+    rows = services.store.rows(
+        "SELECT day, jsonb_object_agg(code, verifications) AS codes FROM organisation_verification_count "
+        "WHERE organisation_id = %s GROUP BY day",
+        (organisation_id,),
+    )
+    return {row["day"]: row["codes"] for row in rows}
+
+
 noted = st.tuples(
     st.integers(1, 2),
     st.sampled_from([None, HERE, THERE]),
@@ -152,7 +161,8 @@ noted = st.tuples(
 def test_whenever_and_by_whomever_it_is_written_nothing_noted_is_lost(
     services: Services, notes: list[tuple[int, AnyAddress | None, Code, int, int]], flushes: set[int]
 ) -> None:
-    credential = given.a_credential(services, given.an_organisation(services))[0].id
+    organisation = given.an_organisation(services)
+    credential, other = (given.a_credential(services, organisation)[0].id for _ in range(2))
     processes = [UsageRecorder(services.store, 60), UsageRecorder(services.store, 60)]
     days: dict[date, Counter[str]] = {}
     froms: Counter[tuple[int, str]] = Counter()
@@ -167,10 +177,13 @@ def test_whenever_and_by_whomever_it_is_written_nothing_noted_is_lost(
                 froms[version, str(address)] += 1
         if number in flushes:
             processes[process].flush()
+    processes[0].note(other, 1, NOW)
     for usage in processes:
         usage.flush()
     found = find_usage(services.store, credential)
     assert {row["day"]: row["codes"] for row in found.days} == days
+    days.setdefault(NOW.date(), Counter())[Code.VALID] += 1
+    assert sums(services, organisation) == days
     assert {(row["version"], str(row["address"])): row["uses"] for row in found.addresses} == froms
     assert {key: at for key, at in written(services).items() if key[0] == credential} == last
 

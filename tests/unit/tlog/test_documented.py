@@ -6,7 +6,7 @@ from pathlib import Path
 from ledger.tlog import leaves, policy, proofs
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/provable-log.md").read_text()
-_ERROR = r"^class (\w+)\((?:ValueError|Exception)\):"
+_ERROR = r"^class ([A-Z]\w*)\((?:ValueError|Exception)\):"
 
 
 def shown(what: str) -> str:
