@@ -480,6 +480,7 @@ def test_verify_shows_the_way_from_an_event_to_the_root_that_was_signed(
     assert administrator.read(f"{url}/proofs/{credential_id}/9").status_code == 404
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_verifications_are_counted_by_answer(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
