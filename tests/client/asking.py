@@ -14,7 +14,7 @@ Ask = Callable[..., Verification]
 
 # A verification takes milliseconds, and has two seconds where nothing is said. Here it matters what is answered, and a
 # busy machine may take its time.
-PATIENT = {"timeout": SECONDS_MAX}
+PATIENT: dict[str, Any] = {"timeout": SECONDS_MAX}
 
 
 def by_thread(
