@@ -35,6 +35,7 @@ from projections.sealed.signing import SIGNING, NotAsSealed, Signer, SignerRefus
 from projections.sealed.trees import INSTALLATION, ROOT, origin_of
 from tests import given
 from tests.conftest import OpenServices
+from tests.waiting import SECONDS_MAX
 
 
 class Sealing:
@@ -596,7 +597,7 @@ def test_the_sealer_keeps_up_by_itself_and_hands_over(services: Services, open_a
 
 
 def wait_for_signing(services: Services, position: int) -> bool:
-    return wait_for(services.store, SIGNING, position, timeout=10)
+    return wait_for(services.store, SIGNING, position, timeout=SECONDS_MAX)
 
 
 def test_commands_are_refused_while_sealing_is_too_far_behind_but_those_that_take_access_away(
