@@ -54,7 +54,8 @@ from projections.readings import ReadingRecorder
 from projections.reports import report_counts
 from projections.runner import lag
 from projections.sealed.attested import WITNESSING, list_witnesses, newest_timestamp, witnessing_delay
-from projections.sealed.sealer import SIGNING, delay, sealed_log
+from projections.sealed.sealer import delay, sealed_log
+from projections.sealed.signing import SIGNING
 from projections.usage import UsageRecorder
 from projections.verification_cache import VerificationCache
 from projections.webhook_counts import webhook_figures

@@ -27,7 +27,7 @@ from ledger.store.migrate import migrate
 from projections.sealed import reading
 from projections.sealed.integrating import ROUND_EVENTS_MAX
 from projections.sealed.memory import SignerMemory
-from projections.sealed.sealer import begin, seal, seal_round, sealed_log
+from projections.sealed.sealer import ROUNDS_MAX, begin, seal, sealed_log
 from projections.sealed.signing import Signer
 
 TURN_ROUNDS = 20  # of a thousand events: a second or less, in which a checkpoint of PostgreSQL's falls on either alike
@@ -43,17 +43,21 @@ class Sealing:
     """What seals one ledger by hand, as the sealer does on its thread."""
 
     services: Services
+    integrating: psycopg.Connection[Any]
     connection: psycopg.Connection[Any]
     signer: Signer
     state: SealedLog
 
     def rounds(self, count: int) -> int:
         """Seal that many rounds; returns how many events were sealed."""
-        return sum(seal_round(self.services.log, self.connection, self.signer, self.state) for _ in range(count))
+        return seal(self.services.log, self.integrating, self.connection, self.signer, self.state, count)
 
     def everything(self) -> int:
         """Seal what is left."""
-        return seal(self.services.log, self.connection, self.signer, self.state)
+        sealed = 0
+        while some := self.rounds(ROUNDS_MAX):
+            sealed += some
+        return sealed
 
 
 @contextmanager
@@ -63,11 +67,15 @@ def sealing(services: Services) -> Iterator[Sealing]:
     state = sealed_log(services.log)
     if state is None:
         raise SystemExit("the sealed log was opened, and is not there")
-    with services.store.connect() as connection, SignerMemory(services.settings.signer_memory_file) as memory:
+    with (
+        services.store.connect() as integrating,
+        services.store.connect() as connection,
+        SignerMemory(services.settings.signer_memory_file) as memory,
+    ):
         connection.execute("SET statement_timeout TO 0")
         signer = Signer(memory, services.keyring)
         begin(connection, signer, state)
-        yield Sealing(services, connection, signer, state)
+        yield Sealing(services, integrating, connection, signer, state)
 
 
 def measure(conninfo: str, settings: Settings, *, events: int, rounds: int = 3) -> dict[str, Any]:

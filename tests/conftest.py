@@ -3,8 +3,10 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -17,6 +19,7 @@ from api.wiring import Services, open_services
 from ledger.settings import Settings
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.migrate import migrate
+from tests.waiting import SECONDS_MAX
 
 # Examples here write to a real database with a real fsync: how long one takes says nothing about the rule it tests.
 hypothesis_settings.register_profile(
@@ -44,6 +47,15 @@ def postgres() -> Iterator[str]:
             yield server.conninfo
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def within_a_day() -> None:
+    """The test begins and ends on the same day in UTC: just before midnight it waits for the next one."""
+    now = datetime.now(UTC)
+    left = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) - now
+    if left < timedelta(seconds=SECONDS_MAX):
+        time.sleep(left.total_seconds())
 
 
 _schemas = iter(range(1_000_000))

@@ -249,10 +249,14 @@ def sealed(services: Services) -> None:
     open_sealed_log(services.log, services.ledger)
     state = sealed_log(services.log)
     assert state is not None
-    with services.store.connect() as connection, SignerMemory(services.settings.signer_memory_file) as memory:
+    with (
+        services.store.connect() as integrating,
+        services.store.connect() as signing,
+        SignerMemory(services.settings.signer_memory_file) as memory,
+    ):
         signer = Signer(memory, services.keyring)
-        begin(connection, signer, state)
-        seal(services.log, connection, signer, state)
+        begin(signing, signer, state)
+        seal(services.log, integrating, signing, signer, state)
 
 
 def witnessed(services: Services, *witnesses: SignerKey) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-WAIT_SECONDS = 15.0
+from tests.waiting import SECONDS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Receiver:
 
     def wait_for(self, number: int) -> list[Received]:
         """What came, once that is as much as this."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + SECONDS_MAX
         while len(self.received) < number:
             assert time.monotonic() < deadline, f"{len(self.received)} messages came, not {number}"
             time.sleep(0.01)

@@ -32,7 +32,8 @@ from ledger.store.migrate import SERVER_VERSION_MIN, MigrationError, pending
 from projections.operator_status import administrators_exist
 from projections.runner import lag
 from projections.sealed.attested import WITNESSING, witnessing_delay
-from projections.sealed.sealer import SIGNING, delay
+from projections.sealed.sealer import delay
+from projections.sealed.signing import SIGNING
 
 # PostgreSQL stops when it cannot write its log; a gigabyte is what max_wal_size lets it take at once.
 FREE_BYTES_WARN = 2 * 1024**3

@@ -6,6 +6,7 @@ All of these raise ValueError, which the formats turn into errors of their own.
 
 import base64
 import json
+import re
 from typing import Any
 
 SIZE_MAX = 2**63 - 1  # indexes and sizes are signed 64-bit integers in the tools that others wrote
@@ -73,6 +74,9 @@ def _no_number(constant: str) -> None:
 _decode = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_constant=_no_number).raw_decode
 
 
+_LINE = re.compile("[^\x00-\x1f\ud800-\udfff]+")
+
+
 def is_line(text: str) -> bool:
     """Whether a text can stand as a line of a note: not empty, valid Unicode, no ASCII control characters."""
-    return bool(text) and min(text) >= " " and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _LINE.fullmatch(text) is not None

@@ -166,6 +166,22 @@ def reader_of_tiles(size: int, fetch: Fetch) -> Hashes:
     return read
 
 
+def tiles_read(walk: Callable[[Hashes], object]) -> list[tuple[int, int]]:
+    """The (level, index) of the tiles from which `walk` reads, to fetch them at once.
+
+    What it reads must not depend on what it read: it is found by walking through a tree of zeroes.
+    """
+    wanted: dict[tuple[int, int], None] = {}
+
+    def read(level: int, index: int) -> bytes:
+        tile_level, height = divmod(level, HEIGHT)
+        wanted[tile_level, (index << height) // WIDTH] = None
+        return bytes(HASH_BYTES)
+
+    walk(read)
+    return list(wanted)
+
+
 def _root(row: bytes) -> bytes:
     """The root of a complete subtree whose leaves are the hashes of a row: a power of two of them."""
     while len(row) > HASH_BYTES:

@@ -10,7 +10,7 @@ from psycopg import IsolationLevel
 
 from ledger.store.datastore import LedgerDatastore
 from projections.runner import Lag, lag
-from projections.sealed.sealer import SIGNING
+from projections.sealed.signing import SIGNING
 from projections.sealed.trees import ROOT, Connection, fetch, origin_of
 
 WITNESSING = "witnessing"

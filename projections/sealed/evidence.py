@@ -9,7 +9,7 @@ from ledger.store.datastore import LedgerDatastore
 from ledger.tlog.bundle import ERASURES, ErasureLine, HeadLine, Later
 from ledger.tlog.merkle import complete_subtrees
 from projections.sealed.reading import consistency_proof, find_tree, inclusion_proof, reader
-from projections.sealed.sealer import SIGNING
+from projections.sealed.signing import SIGNING
 from projections.sealed.trees import INSTALLATION, ROOT, Tree, entries, fetch
 
 CHUNK_HEADS = 500  # read at once; each may lie in a tile of its own, of eight kilobytes

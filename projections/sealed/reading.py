@@ -1,14 +1,18 @@
 """What the trees are asked for: checkpoints, tiles, entries and proofs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from ledger.tlog import merkle, tiles
 from ledger.tlog.merkle import HASH_BYTES, Frontier, Hashes, leaf_hash
 from ledger.tlog.tiles import WIDTH, InvalidTile
-from projections.sealed.trees import ROOT, Connection, Tree, entries, fetch, find_trees, stored_tile
+from projections.sealed.trees import ROOT, Connection, Tree, entries, fetch, find_trees, stored_tiles
+
+Walked = TypeVar("Walked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def find_tree(connection: Connection, tree: UUID) -> Tree | None:
 
 def find_tile(connection: Connection, tree: UUID, level: int, index: int, width: int) -> bytes:
     """The first `width` hashes of a tile; shorter where there are not so many."""
-    return stored_tile(connection, tree, level, index)[: width * HASH_BYTES]
+    return stored_tiles(connection, tree, [(level, index)])[level, index][: width * HASH_BYTES]
 
 
 def find_bundle(connection: Connection, tree: UUID, index: int, width: int) -> list[bytes]:
@@ -49,13 +53,22 @@ def find_bundle(connection: Connection, tree: UUID, index: int, width: int) -> l
 
 
 def reader(connection: Connection, tree: UUID, size: int) -> Hashes:
-    """Reads the tree of `size` leaves; for a proof or a few."""
+    """Reads the tree of `size` leaves, a tile at a time; for what reads on from where it came to."""
     return tiles.reader_of_tiles(size, lambda level, index, width: find_tile(connection, tree, level, index, width))
+
+
+def walked(connection: Connection, tree: UUID, size: int, walk: Callable[[Hashes], Walked]) -> Walked:
+    """What `walk` makes of what it reads of the tree of `size` leaves, which is fetched in one look.
+
+    Raises `tiles.InvalidTile` where the tree has not so many leaves, and what `walk` raises.
+    """
+    stored = stored_tiles(connection, tree, tiles.tiles_read(walk))
+    return walk(tiles.reader_of_tiles(size, lambda level, index, width: stored[level, index][: width * HASH_BYTES]))
 
 
 def frontier_at(connection: Connection, tree: UUID, size: int) -> Frontier:
     """The right edge of the tree when it had so many leaves. Raises `tiles.InvalidTile` where it has not."""
-    return Frontier.of(size, reader(connection, tree, size))
+    return walked(connection, tree, size, partial(Frontier.of, size))
 
 
 def roots_at(connection: Connection, sizes: Mapping[UUID, int]) -> dict[UUID, bytes]:
@@ -119,9 +132,9 @@ def first_head_over(connection: Connection, tree: UUID, index: int) -> SealedHea
 
 def inclusion_proof(connection: Connection, tree: UUID, index: int, size: int) -> list[bytes]:
     """What proves that a leaf is in the tree of `size` leaves (RFC 6962 section 2.1.1)."""
-    return merkle.inclusion_proof(index, size, reader(connection, tree, size))
+    return walked(connection, tree, size, partial(merkle.inclusion_proof, index, size))
 
 
 def consistency_proof(connection: Connection, tree: UUID, old: int, new: int) -> list[bytes]:
     """What proves that the tree of `new` leaves begins with that of `old` (RFC 6962 section 2.1.2)."""
-    return merkle.consistency_proof(old, new, reader(connection, tree, new))
+    return walked(connection, tree, new, partial(merkle.consistency_proof, old, new))

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,12 +21,11 @@ from ledger.values import SEALED_LOG_ID
 from projections.runner import Lag, await_hint, lag, listen, take_lead
 from projections.sealed.integrating import ROUND_EVENTS_MAX, TRACKING, LogDamaged, integrate, rebase
 from projections.sealed.memory import SignerMemory
-from projections.sealed.signing import TREES_MAX, Signer, SignerRefuses
-from projections.sealed.trees import Connection
+from projections.sealed.signing import SIGNING, TREES_MAX, Signer, SignerRefuses
+from projections.sealed.trees import Connection, position_of
 
-SIGNING = "signing"
-"""The name under which the position is tracked up to which everything is in a signed head."""
 RETRY_SECONDS = 10.0  # what the sealer stops at takes a person, or a database that comes back
+ROUNDS_MAX = 100  # a few seconds of them: then somebody who stops the sealer, or changes its key, is heeded
 OPEN_SECONDS = 1.0  # how long to wait for whoever opens the sealed log at the first start
 STOP_SECONDS_MAX = 30.0  # a round is bounded by its statements' timeouts
 CHECK_SECONDS = 1.0  # how old what a process knows of the delay may be
@@ -110,6 +110,10 @@ class Sealer:
         if not take_lead(self._log, connection, "sealing", self._stopping):
             return
         listen(self._log, connection)
+        with self._log.datastore.connect() as integrating:
+            self._keep_up(integrating, connection, signer)
+
+    def _keep_up(self, integrating: Connection, connection: Connection, signer: Signer) -> None:
         while not self._stopping.is_set():
             state = sealed_log(self._log)
             if state is None:
@@ -117,7 +121,7 @@ class Sealer:
                 continue
             begin(connection, signer, state)
             while not self._stopping.is_set():
-                seal(self._log, connection, signer, state)
+                seal(self._log, integrating, connection, signer, state)
                 self._await_events(connection)
                 newer = sealed_log(self._log)
                 if newer is not None and newer.version != state.version:
@@ -128,7 +132,7 @@ class Sealer:
         settings = self._log.settings
         since: float | None = None
         while not self._stopping.is_set():
-            waiting = self._log.head(connection=connection) - _position(connection, TRACKING)
+            waiting = self._log.head(connection=connection) - position_of(connection, TRACKING)
             now = time.monotonic()
             since = None if waiting <= 0 else since or now
             if since is not None and (waiting >= settings.seal_events or now - since >= settings.seal_seconds):
@@ -155,32 +159,36 @@ def begin(connection: Connection, signer: Signer, state: SealedLog) -> None:
         pass
 
 
-def seal(log: EventLog, connection: Connection, signer: Signer, state: SealedLog) -> int:
-    """Seal and sign what there is to; returns how many events were sealed.
+def seal(
+    log: EventLog,
+    integrating: Connection,
+    signing: Connection,
+    signer: Signer,
+    state: SealedLog,
+    rounds_max: int = ROUNDS_MAX,
+) -> int:
+    """Seal and sign what there is to, a round of `ROUND_EVENTS_MAX` at a time; returns how many events were sealed.
+
+    While one round is signed, the next is put into the trees, by a connection and a thread of its own. To the signer
+    that is nothing new: it goes by what it finds there. `signing` is the connection that has the lead, so that whoever
+    lost it shows no checkpoint.
 
     Raises what `integrate` and `Signer.sign_heads` do.
     """
-    sealed = 0
-    while True:
-        some = seal_round(log, connection, signer, state)
-        sealed += some
-        if some < ROUND_EVENTS_MAX:
-            return sealed
+    sealed = some = integrate(log, integrating, state.base)
+    with ThreadPoolExecutor(1, "integrating") as thread:
+        for _ in range(rounds_max - 1):
+            if some < ROUND_EVENTS_MAX:
+                break
+            following = thread.submit(integrate, log, integrating, state.base)
+            sign(signing, signer, state)
+            some = following.result()
+            sealed += some
+    sign(signing, signer, state)
+    return sealed
 
 
-def seal_round(log: EventLog, connection: Connection, signer: Signer, state: SealedLog) -> int:
-    """Seal and sign what comes next, `ROUND_EVENTS_MAX` events at most; as `seal`."""
-    some = integrate(log, connection, state.base)
+def sign(connection: Connection, signer: Signer, state: SealedLog) -> None:
+    """Sign all that is in the trees; raises what `Signer.sign_heads` does."""
     while signer.sign_heads(connection, state, datetime.now(UTC)) == TREES_MAX:
         pass
-    connection.execute(
-        "UPDATE projection_tracking s SET position = t.position, updated_at = now() FROM projection_tracking t "
-        "WHERE s.name = %s AND t.name = %s AND s.position < t.position",
-        (SIGNING, TRACKING),
-    )
-    return some
-
-
-def _position(connection: Connection, name: str) -> int:
-    row = connection.execute("SELECT position FROM projection_tracking WHERE name = %s", (name,)).fetchone()
-    return int(row[0]) if row else 0

@@ -5,30 +5,38 @@ what the database holds now, makes each of them anew from the event itself, and 
 the one that the sealer came to. So it can never sign what is not a continuation of what it signed before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-import msgspec
-
 from ledger.sealed_log import SealedLog, SealingKey
 from ledger.store.keys import Keyring
-from ledger.store.log import Stored
-from ledger.tlog import checkpoints, heads, notes
+from ledger.tlog import checkpoints, notes
 from ledger.tlog.checkpoints import Checkpoint
-from ledger.tlog.heads import Head
-from ledger.tlog.merkle import Frontier, leaf_hash
+from ledger.tlog.merkle import Frontier
 from ledger.tlog.notes import Algorithm, SignerKey, VerifierKey
-from ledger.tlog.tiles import WIDTH
-from projections.sealed.integrating import entry_of
+from ledger.tlog.tiles import WIDTH, InvalidTile
+from projections.sealed.integrating import TRACKING
 from projections.sealed.memory import SignerMemory
 from projections.sealed.reading import frontier_at, roots_at
-from projections.sealed.trees import COLUMNS, ROOT, Connection, Tree, find_trees, origin_of, tree_from
+from projections.sealed.rereading import Changed, grow_again
+from projections.sealed.trees import (
+    COLUMNS,
+    Connection,
+    Tree,
+    find_trees,
+    lock_trees,
+    origin_of,
+    position_of,
+    tree_from,
+)
 
+SIGNING = "signing"
+"""The name under which the position is tracked up to which everything is in a signed head."""
 TREES_MAX = 1_000  # signed in one go; what a round of sealing can have moved
-CHUNK_LEAVES = 2_000  # read at once: a megabyte or two
+KEYS_MAX = 10_000  # derived and kept: ten megabytes or so
 REMEMBERED_MAX = 250  # trees looked at in one go: twenty megabytes, where each nearly fills a tile
 
 
@@ -54,6 +62,8 @@ class Signer:
 
     memory: SignerMemory
     keyring: Keyring
+    _keys: dict[tuple[str, str], SignerKey] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Keys that have signed, by their id and the origin that they sign for: to derive one takes longer than to sign."""
 
     def check_memory(self, connection: Connection, log: SealedLog) -> list[SignerRefuses]:
         """What stands against signing anything: heads that were signed and that the trees do not hold any more.
@@ -93,53 +103,44 @@ class Signer:
     def sign_heads(self, connection: Connection, log: SealedLog, now: datetime, *, every: bool = False) -> int:
         """Sign the heads that moved since they were signed, at most `TREES_MAX`; returns how many.
 
-        The root tree is the first, as it is what witnesses follow. With `every`, those that another key signed too,
-        which takes a look at each tree there is.
+        The root tree is the first, as it is what witnesses follow. With the last it is noted how far everything is
+        signed. With `every`, those are signed too that another key signed, which takes a look at each tree there is.
 
         Raises `SignerRefuses` where one of them may not be, with none signed, and `WrongMasterKey` where the key to
         sign with cannot be derived.
         """
         newest = log.keys[-1].kid
+        integrated = position_of(connection, TRACKING)  # before the trees are looked at, which grow on meanwhile
         trees = _unsigned(connection, newest if every else None)
-        if not trees:
-            return 0
-        checked = self._checked(connection, log, trees)
         signed = [
-            (tree, frontier, self._note(log, tree.tree, frontier, now))
-            for tree, frontier in zip(trees, checked, strict=True)
+            (tree.tree, edge, self._note(log, tree.tree, edge, now))
+            for tree, edge in zip(trees, self._checked(connection, log, trees), strict=True)
         ]
-        self.memory.remember([(origin_of(log.base, tree.tree), frontier) for tree, frontier, _ in signed])
-        connection.execute(
-            "UPDATE sealed_tree t SET signed_size = w.size, checkpoint = w.checkpoint, signed_at = %s, kid = %s "
-            "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (tree, size, checkpoint) WHERE t.tree = w.tree",
-            (
-                now,
-                newest,
-                [tree.tree for tree, _, _ in signed],
-                [frontier.size for _, frontier, _ in signed],
-                [note for _, _, note in signed],
-            ),
-        )
+        self.memory.remember([(origin_of(log.base, tree), edge) for tree, edge, _ in signed])
+        with connection.transaction():
+            _write(connection, signed, now, newest)
+            if len(signed) < TREES_MAX:
+                connection.execute(
+                    "UPDATE projection_tracking SET position = %(integrated)s, updated_at = now() "
+                    "WHERE name = %(name)s AND position < %(integrated)s",
+                    {"integrated": integrated, "name": SIGNING},
+                )
         return len(signed)
 
     def _checked(self, connection: Connection, log: SealedLog, trees: Sequence[Tree]) -> list[Frontier]:
         """The trees' edges, as they follow from the heads that were signed last and the leaves since then."""
         edges = [self._signed_last(connection, log, tree) for tree in trees]
-        for growth in _growths(trees, edges):
-            for of, edge, leaves in _read_again(connection, growth):
-                for index, (leaf_index, kept, entry) in enumerate(leaves, edge.size):
-                    if leaf_index != index or kept != entry:
-                        raise NotAsSealed(origin_of(log.base, of), f"leaf {index} is not what was recorded")
-                edge.extend([leaf_hash(entry) for _, _, entry in leaves])
+        try:
+            grow_again(connection, trees, edges)
+        except Changed as changed:
+            raise NotAsSealed(origin_of(log.base, changed.tree), str(changed)) from None
         for tree, edge in zip(trees, edges, strict=True):
-            origin, root = origin_of(log.base, tree.tree), edge.root()
-            if edge.size != tree.size or root != tree.frontier.root():
-                raise NotAsSealed(origin, f"{edge.size} leaves do not give the root that the log has at {tree.size}")
+            if edge.size != tree.size or edge.hashes != tree.frontier.hashes:
+                reason = f"{edge.size} leaves do not give the root that the log has at {tree.size}"
+                raise NotAsSealed(origin_of(log.base, tree.tree), reason)
             # Where a tile became full, it is looked at as well: proofs are made of tiles.
-            if tree.size // WIDTH != tree.signed_size // WIDTH and roots_at(connection, {tree.tree: tree.size}) != {
-                tree.tree: root
-            }:
-                raise NotAsSealed(origin, "the tiles do not give the root that the leaves do")
+            if tree.size // WIDTH != tree.signed_size // WIDTH and not _tiles_give(connection, tree.tree, edge):
+                raise NotAsSealed(origin_of(log.base, tree.tree), "the tiles do not give the root that the leaves do")
         return edges
 
     def _signed_last(self, connection: Connection, log: SealedLog, tree: Tree) -> Frontier:
@@ -169,8 +170,16 @@ class Signer:
     def _note(self, log: SealedLog, tree: UUID, frontier: Frontier, now: datetime) -> str:
         """The checkpoint, signed by the newest key, and by those before it until their overlap is over."""
         origin = origin_of(log.base, tree)
-        signers = [signer_key(self.keyring, log, key, tree) for key in keys_in_use(self.keyring, log, now)]
+        signers = [self._key(log, key, tree, origin) for key in keys_in_use(self.keyring, log, now)]
         return notes.sign(checkpoints.encode(Checkpoint(origin, frontier.size, frontier.root())), signers).decode()
+
+    def _key(self, log: SealedLog, key: SealingKey, tree: UUID, origin: str) -> SignerKey:
+        kept = self._keys.get((key.kid, origin))
+        if kept is None:
+            if len(self._keys) >= KEYS_MAX:
+                self._keys.clear()
+            kept = self._keys[key.kid, origin] = signer_key(self.keyring, log, key, tree)
+        return kept
 
 
 def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
@@ -185,85 +194,23 @@ def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
     return [tree_from(row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class _Growth:
-    """Leaves of a tree that come after `edge`, up to `end`."""
-
-    tree: UUID
-    edge: Frontier
-    end: int
-
-
-Again = tuple[int, bytes, bytes]
-"""A leaf read again: its index, the entry as the tree has it, and as it follows from what it stands for now."""
-
-
-def _growths(trees: Sequence[Tree], edges: Sequence[Frontier]) -> Iterator[list[_Growth]]:
-    """What is to be read again, in the order of the trees, and no more at once than `CHUNK_LEAVES`."""
-    some, room = list[_Growth](), CHUNK_LEAVES
-    for tree, edge in zip(trees, edges, strict=True):
-        begin = edge.size
-        while begin < tree.size:
-            end = min(tree.size, begin + room)
-            some.append(_Growth(tree.tree, edge, end))
-            begin, room = end, room - (end - begin)
-            if room == 0:
-                yield some
-                some, room = [], CHUNK_LEAVES
-    if some:
-        yield some
-
-
-def _read_again(connection: Connection, growths: Sequence[_Growth]) -> Iterator[tuple[UUID, Frontier, list[Again]]]:
-    """The leaves of each of these, by which its edge is then to grow."""
-    leaves = _leaves_again(connection, [one for one in growths if one.tree != ROOT])
-    for one in growths:
-        again = _heads_again(connection, one) if one.tree == ROOT else leaves[one.tree]
-        yield one.tree, one.edge, again
-
-
-def _leaves_again(connection: Connection, growths: Sequence[_Growth]) -> Mapping[UUID, list[Again]]:
-    """Of organisations' trees: entries as they follow from the events."""
-    leaves: dict[UUID, list[Again]] = {one.tree: [] for one in growths}
-    for tree, index, salt, entry, *event in connection.execute(
-        "SELECT l.tree, l.leaf_index, l.salt, l.entry, "
-        "e.notification_id, e.originator_id::text, e.originator_version, e.organisation_id::text, e.topic, e.state "
-        "FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w (tree, first, after) "
-        "JOIN sealed_leaf l ON l.tree = w.tree AND l.leaf_index >= w.first AND l.leaf_index < w.after "
-        "LEFT JOIN ledger_events e "
-        "ON e.originator_id = l.aggregate_id AND e.originator_version = l.aggregate_version "
-        "AND e.notification_id = l.position "
-        "ORDER BY l.tree, l.leaf_index",
-        ([one.tree for one in growths], [one.edge.size for one in growths], [one.end for one in growths]),
-        prepare=True,
-        binary=True,
-    ).fetchall():
-        leaves[tree].append((index, entry, b"" if event[0] is None else _entry_now(Stored(*event), salt)))
-    return leaves
-
-
-def _entry_now(event: Stored, salt: bytes) -> bytes:
-    """What the event would be sealed as now; nothing where it is no event any more."""
+def _tiles_give(connection: Connection, tree: UUID, edge: Frontier) -> bool:
+    """Whether the tiles of a tree lead to this edge, as its leaves do."""
     try:
-        return entry_of(event, salt)
-    except (msgspec.MsgspecError, ValueError):
-        return b""
+        return frontier_at(connection, tree, edge.size).hashes == edge.hashes
+    except InvalidTile:
+        return False
 
 
-def _heads_again(connection: Connection, growth: _Growth) -> list[Again]:
-    """Of the root tree: entries as they follow from the heads that they were made of."""
-    leaves = list[Again]()
-    for index, entry, salt, origin, size, root, label in connection.execute(
-        "SELECT h.leaf_index, h.entry, h.salt, h.origin, h.size, h.root, t.label FROM sealed_head h "
-        "LEFT JOIN sealed_tree t ON t.tree = h.tree "
-        "WHERE h.leaf_index >= %s AND h.leaf_index < %s ORDER BY h.leaf_index",
-        (growth.edge.size, growth.end),
-        prepare=True,
-        binary=True,
-    ).fetchall():
-        digest = heads.head_digest(salt, checkpoints.encode(Checkpoint(origin, size, root)))
-        leaves.append((index, entry, heads.encode(Head(label, digest))))
-    return leaves
+def _write(connection: Connection, signed: Sequence[tuple[UUID, Frontier, str]], now: datetime, kid: str) -> None:
+    """Show the checkpoints that were signed: for each a tree, its edge, and the note."""
+    trees = [tree for tree, _, _ in signed]
+    lock_trees(connection, trees)
+    connection.execute(
+        "UPDATE sealed_tree t SET signed_size = w.size, checkpoint = w.checkpoint, signed_at = %s, kid = %s "
+        "FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS w (tree, size, checkpoint) WHERE t.tree = w.tree",
+        (now, kid, trees, [edge.size for _, edge, _ in signed], [note for _, _, note in signed]),
+    )
 
 
 def verifier_keys(keyring: Keyring, log: SealedLog, tree: UUID) -> list[VerifierKey]:

@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 
 from ledger.store.datastore import Params
 from ledger.tlog import tiles
-from ledger.tlog.merkle import HASH_BYTES, Frontier, leaf_hash
+from ledger.tlog.merkle import HASH_BYTES, Frontier
 from ledger.tlog.tiles import WIDTH
 
 INSTALLATION = UUID(int=0)
@@ -24,11 +24,14 @@ Connection = psycopg.Connection[Any]
 
 @dataclass(slots=True)
 class Tree:
-    """A tree as it stands: `frontier` is all it takes to go on, `label` its name in the root tree."""
+    """A tree as it stands: `frontier` is all it takes to go on, `label` its name in the root tree, and with `base` its
+    origin begins.
+    """
 
     tree: UUID
     label: str
     frontier: Frontier
+    base: str = ""
     signed_size: int = 0
     checkpoint: str = ""
     signed_at: datetime | None = None
@@ -54,13 +57,13 @@ def origin_of(base: str, tree: UUID) -> str:
     return f"{base}/organisations/{tree}"
 
 
-COLUMNS = "tree, label, size, frontier, signed_size, checkpoint, signed_at"
+COLUMNS = "tree, label, size, frontier, base, signed_size, checkpoint, signed_at"
 
 
 def tree_from(row: Sequence[Any]) -> Tree:
     """A row of `COLUMNS`."""
-    tree, label, size, frontier, *signed = row
-    return Tree(tree, label, frontier_from(size, frontier), *signed)
+    tree, label, size, frontier, *more = row
+    return Tree(tree, label, frontier_from(size, frontier), *more)
 
 
 def frontier_from(size: int, stored: bytes) -> Frontier:
@@ -73,14 +76,27 @@ def split(hashes: bytes) -> list[bytes]:
     return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
 
 
-def find_trees(connection: Connection, trees: Iterable[UUID], *, lock: bool = False) -> dict[UUID, Tree]:
+def find_trees(connection: Connection, trees: Iterable[UUID]) -> dict[UUID, Tree]:
     """Those of these trees that there are."""
     rows = fetch(
         connection,
-        f"SELECT {COLUMNS} FROM sealed_tree WHERE tree = ANY(%s) ORDER BY tree{' FOR UPDATE' if lock else ''}",  # noqa: S608
+        f"SELECT {COLUMNS} FROM sealed_tree WHERE tree = ANY(%s)",  # noqa: S608 - texts of ours
         (list(trees),),
     )
     return {row[0]: tree_from(row) for row in rows}
+
+
+def lock_trees(connection: Connection, trees: Iterable[UUID]) -> None:
+    """Keep these trees' rows until the transaction ends. In one order: integrating and signing write them at once, and
+    must not wait for each other in a ring.
+    """
+    fetch(connection, "SELECT FROM sealed_tree WHERE tree = ANY(%s) ORDER BY tree FOR UPDATE", (list(trees),))
+
+
+def position_of(connection: Connection, name: str) -> int:
+    """How far sealing or signing has come in the log, by the name under which that is tracked."""
+    rows = fetch(connection, "SELECT position FROM projection_tracking WHERE name = %s", (name,))
+    return int(rows[0][0]) if rows else 0
 
 
 def fetch(connection: Connection, query: str, params: Params) -> list[tuple[Any, ...]]:
@@ -93,10 +109,12 @@ def fetch(connection: Connection, query: str, params: Params) -> list[tuple[Any,
 
 
 def write_tiles(connection: Connection, tree: UUID, old_size: int, leaf_hashes: Sequence[bytes]) -> None:
-    """Write the tiles that became full, and those above them that grew. Call before the leaves are written."""
+    """Write the tiles that became full, and those above them that grew, by leaves that came after `old_size` others."""
     if (old_size + len(leaf_hashes)) // WIDTH == old_size // WIDTH:
         return
-    edge = {level: stored_tile(connection, tree, level, index) for level, index, _ in tiles.edge_tiles(old_size)}
+    at_edge = tiles.edge_tiles(old_size)
+    stored = stored_tiles(connection, tree, [(level, index) for level, index, _ in at_edge])
+    edge = {level: stored[level, index][: width * HASH_BYTES] for level, index, width in at_edge}
     written = [
         (tree, level, index, hashes)
         for level, index, hashes in tiles.append(old_size, edge, leaf_hashes)
@@ -110,18 +128,23 @@ def write_tiles(connection: Connection, tree: UUID, old_size: int, leaf_hashes: 
         )
 
 
-def stored_tile(connection: Connection, tree: UUID, level: int, index: int) -> bytes:
-    """All that there is of a tile; of one of level 0 that is not full, the hashes of its leaves."""
+def stored_tiles(connection: Connection, tree: UUID, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """All that there is of some tiles, by level and index, in one look: of one of level 0 that is not full, the hashes
+    of its leaves.
+    """
+    if not wanted:
+        return {}
+    of = "sealed_head l WHERE" if tree == ROOT else "sealed_leaf l WHERE l.tree = %(tree)s AND"
     rows = fetch(
         connection,
-        "SELECT hashes FROM sealed_tile WHERE tree = %s AND level = %s AND tile_index = %s",
-        (tree, level, index),
+        "SELECT w.level, w.tile_index, coalesce(t.hashes, CASE w.level WHEN 0 THEN ("  # noqa: S608 - texts of ours
+        "SELECT string_agg(sha256('\\x00'::bytea || l.entry), ''::bytea ORDER BY l.leaf_index) "
+        f"FROM {of} l.leaf_index >= w.tile_index * {WIDTH} AND l.leaf_index < (w.tile_index + 1) * {WIDTH}"
+        ") END, ''::bytea) FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[]) AS w (level, tile_index) "
+        "LEFT JOIN sealed_tile t ON t.tree = %(tree)s AND t.level = w.level AND t.tile_index = w.tile_index",
+        {"tree": tree, "levels": [level for level, _ in wanted], "indexes": [index for _, index in wanted]},
     )
-    if rows:
-        return bytes(rows[0][0])
-    if level > 0:
-        return b""
-    return b"".join(map(leaf_hash, entries(connection, tree, index * WIDTH, (index + 1) * WIDTH)))
+    return {(level, index): bytes(hashes) for level, index, hashes in rows}
 
 
 def entries(connection: Connection, tree: UUID, start: int, end: int) -> list[bytes]:

@@ -8,10 +8,11 @@ import pytest
 
 from api.wiring import Services
 from ledger.values import Kind, Role
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
 from tests.cli.conftest import CommandLine
+from tests.waiting import until_caught_up
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_s0_04_credentials_are_found_by_the_email(
 ) -> None:
     theirs = create_credentials(administrator, credentials, contact_email="Sync.Box@Example.com").json["id"]
     create_credentials(administrator, credentials, contact_email="someone.else@example.com")
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
     assert found_by(administrator, credentials, contact_email="sync.box@example.com") == [theirs]
     assert found_by(administrator, credentials, q="sync.box") == [theirs]
@@ -160,7 +161,7 @@ def test_s0_08_client_id_and_client_secret_are_shown_once(
     assert client["public_id"]
     assert client["secret"]
     assert answer.headers["Cache-Control"] == "no-store"
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
     of_one = f"{credentials}/{client['id']}"
     for path in (of_one, f"{of_one}/events", credentials):
@@ -178,7 +179,7 @@ def test_s0_09_unused_and_overdue_credentials_are_listed_so_that_they_are_rotate
         services, organisation, kind=Kind.OAUTH_CLIENT, context=given.context(now - timedelta(days=91))
     )
     new = create_credentials(administrator, credentials).json["id"]
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     a_month_ago = (now - timedelta(days=30)).isoformat()
     assert found_by(administrator, credentials, overdue="true") == [str(old.id)]
     assert found_by(administrator, credentials, unused_since=a_month_ago) == [str(old.id)]
@@ -187,7 +188,7 @@ def test_s0_09_unused_and_overdue_credentials_are_listed_so_that_they_are_rotate
     revoked = administrator("POST", f"{credentials}/{new}/revoke", {"revocation_reason": "no_longer_used"}).status_code
 
     assert (rotated, revoked) == (200, 200)
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     assert found_by(administrator, credentials, overdue="true") == []
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from api.wiring import Services
 from ledger.values import Role
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
+from tests.waiting import until_caught_up
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_s1_05_the_list_shows_entries_with_identifier_creation_date_and_status(
     }
     first, second = connected(administrator, credentials), connected(administrator, credentials, name="Second")
     administrator("POST", f"{credentials}/{first['id']}/revoke", {})
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
     shown = administrator("GET", credentials).json["data"]
 

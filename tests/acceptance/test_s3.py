@@ -7,9 +7,10 @@ import pytest
 
 from api.wiring import Services
 from ledger.values import Channel
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests.api.conftest import Answer, SignedIn
 from tests.cli.conftest import CommandLine
+from tests.waiting import until_caught_up
 
 DEFAULTS = ["email", "ftp", "http", "web_service"]
 PASSWORD = "eleven purple walruses sing"
@@ -57,7 +58,7 @@ def test_s3_01_keys_are_managed_for_one_master_or_sub_account(
     sub = opened(administrator, accounts, kind="sub", parent_id=master, name="Acme North")["id"]
     of_master = add_key(administrator, credentials, master, "ftp").json["id"]
     of_sub = add_key(administrator, credentials, sub, "ftp").json["id"]
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
     for account, key in ((master, of_master), (sub, of_sub)):
         listed = administrator("GET", f"{credentials}?account={account}").json["data"]
@@ -191,7 +192,7 @@ def test_s3_07_a_secret_is_seen_once_and_a_new_one_takes_generating(
     account = opened(administrator, accounts)["id"]
     key = add_key(administrator, credentials, account, "http").json
     path = f"{credentials}/{key['id']}"
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     for read in (path, f"{path}/events", f"{credentials}?account={account}", f"{accounts}/{account}"):
         assert key["secret"] not in administrator("GET", read).text
     again = administrator("POST", f"{path}/rotate").json["secret"]
@@ -208,7 +209,7 @@ def test_s3_08_active_channels_are_listed_and_one_that_ends_is_not(
 
     channels = administrator("GET", f"{accounts}/{account['id']}").json["channels"]
     assert [one["channel"] for one in channels] == ["email", "web_service"]
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     listed = administrator("GET", f"{credentials}?account={account['id']}&status=active").json["data"]
     assert {one["id"] for one in listed} == {one["credential_id"] for one in channels}
 

@@ -8,10 +8,11 @@ import pytest
 
 from api.wiring import Services
 from ledger.values import Environment, Kind, Role
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
 from tests.cli.conftest import CommandLine
+from tests.waiting import until_caught_up
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def generate_key(administrator: SignedIn, credentials: str, application: str, en
 
 def access_keys(services: Services, administrator: SignedIn, credentials: str, application: str, **more: Any) -> Any:
     """The rows of an application's Access Keys tab."""
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     return administrator("GET", credentials, query_string={"application": application, **more}).json["data"]
 
 

@@ -1,6 +1,5 @@
 """Access tokens at /v1/authorize and from memory: as good as the credential is now, with the scopes of the token."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,12 +24,12 @@ from ledger.commands import (
 )
 from ledger.permissions import api_names
 from ledger.values import Kind, Mode, Network, Role, Scope, SigningAlgorithm
+from projections import verification_cache
 from projections.verification_cache import REVOKED_TOKENS_MAX, VerificationCache
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
 from tests.api.test_oauth import OAuthClient, a_client, by_gateway, rotate
-
-WAIT_SECONDS_MAX = 10.0
+from tests.waiting import SECONDS_MAX, until
 
 
 @pytest.fixture(params=["from PostgreSQL", "from memory"])
@@ -60,10 +59,14 @@ class Proxy:
 
     def __call__(self, token: str, query: str = "") -> Any:
         """The answer, asked twice so that the second comes from memory where there is one: both are alike."""
-        headers = {"X-Gateway-Token": self.verifier.token, "Authorization": f"Bearer {token}"}
-        first, second = (self.client.get(f"/v1/authorize{query}", headers=headers) for _ in range(2))
+        first, second = (self.ask(token, query) for _ in range(2))
         assert (first.status_code, first.headers.get("X-Code")) == (second.status_code, second.headers.get("X-Code"))
         return second
+
+    def ask(self, token: str, query: str = "") -> Any:
+        """The answer, asked once, as two may differ while something changes."""
+        headers = {"X-Gateway-Token": self.verifier.token, "Authorization": f"Bearer {token}"}
+        return self.client.get(f"/v1/authorize{query}", headers=headers)
 
     def code(self, token: str, query: str = "") -> str:
         """VALID, or the code of the refusal."""
@@ -267,10 +270,7 @@ def cache(services: Services) -> Iterator[VerificationCache]:
 
 def awaited(holds: Callable[[], bool]) -> None:
     """Ask until it is so."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(holds)
 
 
 def hits(cache: VerificationCache, ask: Callable[[], object]) -> int:
@@ -297,6 +297,8 @@ def test_the_second_question_about_a_token_reads_no_database_and_checks_no_signa
         return read(signer, text)
 
     monkeypatch.setattr(signing.Signer, "read", noted)
+    # However long a busy machine keeps the follower from its look.
+    monkeypatch.setattr(verification_cache, "CONFIRMED_SECONDS_MAX", SECONDS_MAX)
     awaited(lambda: hits(cache, lambda: by_gateway(client, verifier, token)) == 1)
     misses = cache.misses
     for _ in range(10):
@@ -313,8 +315,8 @@ def test_a_token_that_another_process_revoked_is_refused_from_memory_too(
     proxy = Proxy(here, verifier)
     awaited(lambda: hits(cache, lambda: proxy(token)) == 2)
     holder.post("/oauth2/revoke", {"token": token})
-    awaited(lambda: proxy.code(token) == "REVOKED")
-    assert proxy.code(other) == "VALID"
+    awaited(lambda: proxy.ask(token).headers.get("X-Code") == "REVOKED")
+    assert (proxy.code(token), proxy.code(other)) == ("REVOKED", "VALID")
 
 
 def test_more_revoked_tokens_than_are_remembered_have_postgresql_asked(

@@ -32,6 +32,7 @@ def listed(caller: SignedIn, path: str, **query: Any) -> list[str]:
         query["cursor"] = page.json["pagination"]["cursor"]
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_an_account_reads_as_its_opening_was_answered(
     administrator: SignedIn, organisation: UUID, accounts: str
 ) -> None:

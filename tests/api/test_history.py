@@ -9,9 +9,10 @@ import pytest
 from api.wiring import Services
 from ledger.commands import EraseCredential, RevokeCredential, SetAllowlist
 from ledger.values import EmailAddress, RevocationReason, Role, networks
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import SignedIn, SignIn
+from tests.waiting import until_caught_up
 
 LONG_AGO = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -188,7 +189,7 @@ def test_each_filter_of_the_events_finds_what_it_says(
     receipt, _ = given.a_credential(services, organisation, contact_email=EmailAddress("private@example.com"))
     inside = sign_in(Role.OPERATOR, organisation_id=organisation)
     assert inside("POST", path(organisation, receipt.id) + "/suspend").status_code == 200
-    assert wait_for(services.store, "activity", services.log.head(), timeout=10)
+    until_caught_up(services, "activity")
 
     def topics(**query: Any) -> list[str]:
         answer = administrator("GET", f"{base}/events", query_string=query)
@@ -208,7 +209,7 @@ def test_each_filter_of_the_events_finds_what_it_says(
 def test_events_come_in_pages_newest_first(
     services: Services, projector: Projector, administrator: SignedIn, organisation: UUID, credential: UUID
 ) -> None:
-    assert wait_for(services.store, "activity", services.log.head(), timeout=10)
+    until_caught_up(services, "activity")
     query: dict[str, Any] = {"limit": 2}
     positions: list[int] = []
     while True:

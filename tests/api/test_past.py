@@ -22,9 +22,10 @@ from ledger.commands import (
     SuspendCredential,
 )
 from ledger.values import EmailAddress, Kind, Mode, Name, Role
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import SignedIn
+from tests.waiting import until_caught_up
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -229,7 +230,7 @@ def test_the_list_reads_as_of_a_time_with_the_same_filters(
 ) -> None:
     other, _ = given.a_credential(services, organisation, context=on_day(2), kind=Kind.OAUTH_CLIENT)
     services.ledger.handle(SuspendCredential(context=on_day(6), credential_id=other.id))
-    assert wait_for(services.store, "credential_list", services.log.head(), timeout=10)
+    until_caught_up(services, "credential_list")
 
     def listed(day: int, **filters: Any) -> list[str]:
         asked = {"as_of": (NOON + day * DAY).isoformat(), **filters}

@@ -10,9 +10,10 @@ import pytest
 from api.app import create_app
 from api.wiring import Services
 from ledger.values import Mode, Role
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import SignedIn
+from tests.waiting import until_caught_up
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_hints_of_live_secrets_are_for_whom_the_installation_says(
     shown: bool,
 ) -> None:
     receipt, secret = given.a_credential(services, organisation, mode=mode)
-    assert wait_for(services.store, None, services.log.head(), timeout=10)
+    until_caught_up(services)
     caller = reader(setting, production)
     path = f"/v1/organisations/{organisation}/credentials"
     one = f"{path}/{receipt.id}"

@@ -10,9 +10,10 @@ from api.wiring import Services
 from ledger.commands import DescribeCredential, RevokeCredential, SuspendCredential
 from ledger.values import EmailAddress
 from projections import credentials_as_of
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.api.conftest import SignedIn
+from tests.waiting import until_caught_up
 
 NOW = datetime.now(UTC)
 
@@ -30,7 +31,7 @@ def make(services: Services, organisation: UUID, email: str | None, days: int = 
 
 
 def caught_up(services: Services) -> None:
-    assert wait_for(services.store, None, services.log.head(), timeout=10)
+    until_caught_up(services)
 
 
 def test_who_answers_for_what_is_told_by_email(

@@ -1,7 +1,6 @@
 """Closing an account: refused at once, and told soon after by the history of everything that hangs on it."""
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from ledger.service import ACCOUNT, CREDENTIAL
 from ledger.values import AccountKind, RevocationReason, Via
 from tests import given
 from tests.conftest import OpenServices
+from tests.waiting import SECONDS_MAX, until
 
 
 @pytest.fixture
@@ -124,10 +124,7 @@ def test_the_sweeper_begins_with_what_was_left_and_notices_what_is_closed_meanwh
 
 
 def wait_until_revoked(services: Services, key: UUID) -> None:
-    deadline = time.monotonic() + 10
-    while not all(revoked(services, key)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: all(revoked(services, key)))
 
 
 def test_a_sweep_that_fails_is_tried_again(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,11 +139,10 @@ def test_a_sweep_that_fails_is_tried_again(services: Services, monkeypatch: pyte
 
     sweeper = Sweeper(services, (fails_once,))
     sweeper.start()
-    deadline = time.monotonic() + 10
-    while len(tried) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    sweeper.stop()
-    assert len(tried) >= 3
+    try:
+        until(lambda: len(tried) >= 3)
+    finally:
+        sweeper.stop()
 
 
 def test_a_sweep_that_fails_keeps_no_other_from_its_own(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +159,6 @@ def test_a_sweep_that_fails_keeps_no_other_from_its_own(services: Services, monk
     sweeper = Sweeper(services, (fails, does_its_own))
     sweeper.start()
     try:
-        assert done.wait(10)
+        assert done.wait(SECONDS_MAX)
     finally:
         sweeper.stop()

@@ -27,7 +27,7 @@ from ledger.commands import RevokeCredential, SuspendCredential
 from ledger.values import Channel, Kind, Login, Mode, Role, Scope
 from ledger.verification import Code
 from tests import given
-from tests.client.asking import Ask, by_task, by_thread, many_by_task, many_by_thread
+from tests.client.asking import PATIENT, Ask, by_task, by_thread, many_by_task, many_by_thread
 from tests.running.doors import Installation, soon
 
 both = pytest.mark.parametrize("ask", [by_thread, by_task])
@@ -95,7 +95,7 @@ def test_a_credential_that_is_revoked_is_refused_by_a_client_that_just_let_it_in
     installation: Installation, command: Any
 ) -> None:
     credential, secret = installation.key()
-    with Client(installation.url, installation.token) as client:
+    with Client(installation.url, installation.token, **PATIENT) as client:
         assert client.verify(secret)
 
         installation.handle(command, credential)
@@ -186,7 +186,7 @@ def test_any_secret_gets_a_refusal_or_an_error_of_the_client(installation: Insta
 def test_one_client_serves_many_threads_each_with_its_own_verdict(installation: Installation) -> None:
     keys = [installation.key() for _ in range(8)]
 
-    with Client(installation.url, installation.token, timeout=20) as client, ThreadPoolExecutor(8) as threads:
+    with Client(installation.url, installation.token, **PATIENT) as client, ThreadPoolExecutor(8) as threads:
         asked = [keys[number % 8] for number in range(200)]
         verdicts = list(threads.map(lambda key: client.verify(key[1]), asked))
 
@@ -198,7 +198,7 @@ def test_one_client_serves_many_tasks_each_with_its_own_verdict(installation: In
     asked = [keys[number % 8] for number in range(200)]
 
     async def run() -> list[Verification]:
-        async with AsyncClient(installation.url, installation.token, timeout=20) as client:
+        async with AsyncClient(installation.url, installation.token, **PATIENT) as client:
             return await asyncio.gather(*(client.verify(secret) for _, secret in asked))
 
     assert [verdict.credential_id for verdict in asyncio.run(run())] == [credential for credential, _ in asked]
@@ -209,7 +209,7 @@ def test_a_task_that_was_cancelled_leaves_no_answer_for_the_next_one(installatio
     _, other = installation.key()
 
     async def run() -> list[Verification]:
-        async with AsyncClient(installation.url, installation.token) as client:
+        async with AsyncClient(installation.url, installation.token, **PATIENT) as client:
             verdicts = []
             for number in range(40):
                 given_up = asyncio.create_task(client.verify(other))
@@ -226,7 +226,7 @@ def test_a_client_that_was_made_before_a_fork_serves_both_processes(installation
     keys = [installation.key() for _ in range(2)]
     fork = multiprocessing.get_context("fork")
 
-    with Client(installation.url, installation.token) as client:
+    with Client(installation.url, installation.token, **PATIENT) as client:
         assert client.verify(keys[0][1])  # so that there is a connection that both would use
 
         def ask_often(key: tuple[Any, str]) -> bool:

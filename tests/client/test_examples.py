@@ -18,7 +18,8 @@ from ledger.commands import RevokeCredential
 from ledger.values import Kind, Mode, Network, Scope
 from tests import given
 from tests.client.misbehaving import Misbehaving, answers
-from tests.running.doors import EXAMPLES, ROOT, SECONDS_MAX, Installation, basic, free_port, running, soon
+from tests.ports import free_port
+from tests.running.doors import EXAMPLES, ROOT, SECONDS_MAX, Installation, basic, running, soon
 
 VIEW, EDIT = Scope("customer:view"), Scope("customer:edit")
 CHALLENGE = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
@@ -266,7 +267,7 @@ def test_a_websocket_is_guarded_as_a_request_is(installation: Installation) -> N
         async def send(message: dict[str, Any]) -> None:
             said.append(message["type"])
 
-        async with AsyncClient(installation.url, installation.token) as keyledger:
+        async with AsyncClient(installation.url, installation.token, timeout=SECONDS_MAX) as keyledger:
             guard = _module("asgi/guard.py").Guard(application, keyledger, VIEW)
             scope = {"type": "websocket", "path": "/", "headers": headers, "client": ("127.0.0.1", 1)}
             await guard(scope, None, send)

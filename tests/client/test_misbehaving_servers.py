@@ -22,9 +22,13 @@ from keyledger_client import (
 )
 from tests.client.asking import SECRET, TOKEN, Ask, by_task, by_thread
 from tests.client.misbehaving import VERDICT, Behaviour, Misbehaving, answers, resets, says, valid
-from tests.running.doors import free_port
+from tests.ports import free_port
 
 both = pytest.mark.parametrize("ask", [by_thread, by_task])
+
+# What heeds its deadline is done long before, on a busy machine too; what does not would go on for ever.
+LATE_SECONDS = 5.0
+AN_HOUR_FROM_NOW = "an hour from now"
 
 
 def took(started: float) -> float:
@@ -37,10 +41,10 @@ def test_a_call_ends_with_its_deadline_whatever_the_server_does(server: Misbehav
     server.does = [getattr(server, how)]
     started = time.monotonic()
 
-    with pytest.raises(DeadlineExceeded, match=r"within 0\.3 seconds"):
-        ask(server.url, timeout=0.3)
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.8 seconds"):
+        ask(server.url, timeout=0.8)
 
-    assert 0.25 < took(started) < 1.5
+    assert 0.75 < took(started) < LATE_SECONDS
     assert len(server.requests) == 1  # a slow answer is not asked for again
 
 
@@ -50,9 +54,9 @@ def test_the_deadline_is_one_for_all_attempts(server: Misbehaving, ask: Ask) -> 
     started = time.monotonic()
 
     with pytest.raises(DeadlineExceeded):
-        ask(server.url, timeout=0.5)
+        ask(server.url, timeout=1)
 
-    assert took(started) < 1.5
+    assert took(started) < LATE_SECONDS
     assert len(server.requests) == 2
 
 
@@ -110,19 +114,21 @@ def test_retry_after_is_waited_for(server: Misbehaving, ask: Ask) -> None:
 @both
 @pytest.mark.parametrize(
     "retry_after",
-    ["30", "9" * 400, format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)],
+    ["30", "9" * 400, AN_HOUR_FROM_NOW],
     ids=["seconds", "beyond all numbers", "date"],
 )
 def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once(
     server: Misbehaving, ask: Ask, retry_after: str
 ) -> None:
+    if retry_after == AN_HOUR_FROM_NOW:  # which is not known before
+        retry_after = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     server.does = [answers(503, headers={"Retry-After": retry_after})]
     started = time.monotonic()
 
     with pytest.raises(Unavailable) as raised:
-        ask(server.url, timeout=5)
+        ask(server.url, timeout=2 * LATE_SECONDS)
 
-    assert took(started) < 1
+    assert took(started) < LATE_SECONDS
     assert raised.value.retry_after_seconds is not None
     assert 30 <= raised.value.retry_after_seconds <= 86_400
 
@@ -260,7 +266,7 @@ def test_neither_secret_nor_token_is_in_an_error_or_a_log_line(
     server.does = behaviours[how]
 
     with pytest.raises(KeyledgerError) as raised:
-        ask(server.url, timeout=0.3)
+        ask(server.url, timeout=0.8)
 
     told = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
     assert SECRET not in told

@@ -12,6 +12,7 @@ from keyledger_client import DeadlineExceeded, Unavailable
 from tests.client.asking import Ask, by_task, by_thread
 from tests.client.misbehaving import Misbehaving, valid
 from tests.running.doors import certify
+from tests.waiting import until
 
 both = pytest.mark.parametrize("ask", [by_thread, by_task])
 
@@ -55,9 +56,9 @@ def test_the_deadline_holds_over_tls(secure: Misbehaving, certificate: Path, ask
     started = time.monotonic()
 
     with pytest.raises(DeadlineExceeded):
-        ask(secure.url, timeout=0.5, ssl_context=ssl.create_default_context(cafile=certificate))
+        ask(secure.url, timeout=1, ssl_context=ssl.create_default_context(cafile=certificate))
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5  # without a deadline it would go on for ever
 
 
 @both
@@ -67,7 +68,8 @@ def test_a_server_that_accepts_and_stays_silent_before_tls_is_left_within_the_de
     started = time.monotonic()
 
     with pytest.raises(Unavailable):
-        ask(server.url.replace("http:", "https:"), timeout=0.5)
+        ask(server.url.replace("http:", "https:"), timeout=1)
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
+    until(lambda: server.connections >= 3)  # it notices them in a thread of its own
     assert server.connections == 3  # each try to connect has its share of the time

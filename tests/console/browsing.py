@@ -9,19 +9,23 @@ from typing import Any
 from uuid import UUID
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from ledger.secret_format import SECRET_PATTERN
 from ledger.values import Kind, Role
 from projections.credential_status import find_credential
-from projections.runner import wait_for
 from tests import given
 from tests.programs import program
 from tests.running.doors import Installation
+from tests.waiting import until_caught_up
 
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 320, "height": 700}
 # A zone and a language of their own, so that what a reader sees does not depend on the machine.
 READER = {"timezone_id": "Europe/Berlin", "locale": "en-GB"}
+
+# What is waited for takes a tenth of a second; the rest is for a busy machine.
+WAIT_MS_MAX = 30_000
+expect.set_options(timeout=WAIT_MS_MAX)
 
 # A name with nowhere to break, to see what gives way.
 LONG = "Reconciliation" * 14
@@ -68,7 +72,7 @@ class Desk:
         receipt, _ = given.a_credential(
             self.installation.services, self.organisation, **{"kind": Kind.OAUTH_CLIENT, **changes}
         )
-        wait_for(self.installation.services.store, "credential_list", receipt.position, 10)
+        until_caught_up(self.installation.services, "credential_list")
         return receipt.id
 
     def row(self, credential_id: UUID) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def at_a_desk(
     _, token = given.an_operator(installation.services, *roles, organisation_id=of, production=production)
     context = browser.new_context(**{"viewport": WIDE, **READER, **options})
     page, complaints = context.new_page(), []
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(WAIT_MS_MAX)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
     page.on("request", lambda asked: complaints.append(asked.url) if installation.url not in asked.url else None)
@@ -133,6 +137,25 @@ def press_escape_again_and_again(page: Page) -> None:
     for _ in range(4):
         page.keyboard.press("Escape")
         page.wait_for_timeout(100)
+
+
+@contextmanager
+def under_way(page: Page, path: str | re.Pattern[str]) -> Iterator[None]:
+    """The next form that is sent to this path comes to the server when the block is over."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(path, hold)
+    yield
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    page.unroute(path, hold)
 
 
 def assert_nowhere(desk: Desk, secret: str) -> None:

@@ -12,10 +12,10 @@ from api.wiring import Services
 from ledger.values import Kind, Mode, Role
 from projections.application_status import ApplicationFilters, find_application, list_applications
 from projections.credential_status import find_credential
-from projections.runner import wait_for
 from tests import given
 from tests.console.conftest import Reader, SignIn
 from tests.console.test_credentials import secret_on
+from tests.waiting import until_caught_up
 
 pytestmark = pytest.mark.usefixtures("projector")
 
@@ -59,7 +59,7 @@ def a_key(services: Services, organisation: UUID, application_id: UUID, **change
     receipt, _ = given.a_credential(
         services, organisation, **{"kind": Kind.KEY_PAIR, "application_id": application_id, **changes}
     )
-    wait_for(services.store, "credential_list", receipt.position, 5)
+    until_caught_up(services, "credential_list")
     return receipt.id
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,9 +10,16 @@ from playwright.sync_api import expect
 
 from ledger.secret_format import SECRET_PATTERN
 from ledger.values import Kind, Mode
-from projections.runner import wait_for
 from tests import given
-from tests.console.browsing import LONG, Desk, assert_accessible, assert_nowhere, press_escape_again_and_again
+from tests.console.browsing import (
+    LONG,
+    Desk,
+    assert_accessible,
+    assert_nowhere,
+    press_escape_again_and_again,
+    under_way,
+)
+from tests.waiting import until_caught_up
 
 
 def with_apis(desk: Desk) -> str:
@@ -47,9 +53,9 @@ def test_s4_01_to_s4_03_new_app_next_connect_and_generate_keys(desk: Desk) -> No
     expect(connect).to_be_disabled()  # no API is chosen yet
     dialog.get_by_role("checkbox", name="orders").check()
     expect(dialog.get_by_role("radio", name="Development")).to_be_checked()
-    slowly(desk)
-    connect.click()
-    expect(dialog.get_by_role("progressbar", name="Generating your keys")).to_be_visible()
+    with under_way(page, "**/apps/new"):
+        connect.click()
+        expect(dialog.get_by_role("progressbar", name="Generating your keys")).to_be_visible()
 
     expect(page.get_by_role("heading", name="Successfully Generated your API Keys!", exact=True)).to_be_visible()
     expect(page.get_by_text("Copy these now.")).to_be_visible()
@@ -76,16 +82,6 @@ def test_s4_01_enter_goes_on_in_each_step_and_never_back(desk: Desk) -> None:
     page.get_by_role("checkbox", name="orders").check()
     keys.press("Enter")
     expect(page.get_by_role("heading", name="Successfully Generated your API Keys!")).to_be_visible()
-
-
-def slowly(desk: Desk) -> None:
-    """The next form takes long enough for its progress to be seen."""
-
-    def wait(route: Any) -> None:
-        desk.page.wait_for_timeout(400)
-        route.continue_()
-
-    desk.page.route("**/apps/new", wait, times=1)
 
 
 def test_s4_04_and_s4_05_a_card_leads_to_the_three_tabs(desk: Desk) -> None:
@@ -194,7 +190,7 @@ def test_s4_08_and_s4_09_the_toggle_opens_revoking_the_key(desk: Desk) -> None:
 def test_the_feed_is_filtered_in_place_and_its_address_says_how(desk: Desk) -> None:
     page = desk.page
     desk.credential()
-    wait_for(desk.installation.services.store, None, desk.head(), 10)
+    until_caught_up(desk.installation.services)
     page.goto(f"{desk.url}/activity")
     page.get_by_label("What happened", exact=True).select_option("Credential created")
     expect(page.locator(".timeline h2")).to_have_text(["Credential created"])
@@ -228,7 +224,7 @@ def every_page(desk: Desk) -> Iterator[str]:
     delivery = given.a_webhook_delivery(services, desk.organisation, endpoint, key)
     run = given.a_bulk_revocation(services, desk.organisation, desk.credential())
     operator, _ = given.an_operator(services, organisation_id=desk.organisation, name=LONG[:200])
-    wait_for(services.store, None, desk.head(), 10)
+    until_caught_up(services)
     for one in lists:
         yield f"{url}/{one}"
     for tab in ("", "/keys", "/apis", "/edit", "/archive", "/apis/connect", "/keys/generate", f"/keys/{key}/revoke"):

@@ -20,10 +20,10 @@ from projections.credential_status import find_credential
 from projections.operator_status import find_operator
 from projections.organisation_status import find_organisation
 from projections.readings import ReadingRecorder, list_readings
-from projections.runner import wait_for
 from projections.webhook_delivery import list_deliveries
 from tests import given
 from tests.console.conftest import Reader, SignIn
+from tests.waiting import until_caught_up
 
 pytestmark = pytest.mark.usefixtures("projector")
 
@@ -36,7 +36,7 @@ def url(organisation: UUID) -> str:
 
 def up_to_date(services: Services) -> None:
     """Every view has what was recorded by now."""
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
 
 def revoke(services: Services, credential_id: UUID) -> None:

@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 
 from ledger.commands import RevokeCredential, SuspendCredential
 from ledger.values import RevocationReason
-from projections.runner import wait_for
 from tests import given
 from tests.console.browsing import LONG, Desk, assert_accessible
+from tests.waiting import until_caught_up
 
 
 def revoked(desk: Desk, **changes: object) -> UUID:
@@ -62,7 +62,7 @@ def test_an_export_begins_in_the_dialog_is_watched_until_it_is_ready_and_downloa
 def test_what_looks_by_itself_and_gets_no_answer_offers_to_look_again(desk: Desk) -> None:
     services, page = desk.installation.services, desk.page
     export_id = given.an_export(services, desk.organisation)
-    wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     notice, again = page.locator("main > [data-notice]"), page.get_by_role("link", name="Look again")
     page.goto(f"{desk.url}/exports/{export_id}")
     expect(again).to_be_hidden()
@@ -88,7 +88,7 @@ def test_a_download_after_the_session_has_ended_leads_to_signing_in_and_saves_no
     export_id = given.an_export(services, desk.organisation)
     review_id = given.an_access_review(services, desk.organisation)
     given.sealed(services)
-    wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     for path, link in (
         (f"exports/{export_id}", "Download Bundle"),
         (f"access-reviews/{review_id}", "CSV"),
@@ -176,7 +176,7 @@ def new_pages(desk: Desk) -> Iterator[str]:
     credential_id = revoked(desk, name=LONG[:200])
     export_id = given.an_export(services, desk.organisation)
     review_id = given.an_access_review(services, desk.organisation)
-    wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     yield f"{desk.url}/exports/{export_id}"
     given.sealed(services)
     for path in (
@@ -196,7 +196,7 @@ def new_pages(desk: Desk) -> Iterator[str]:
     removed = given.an_operator(services, organisation_id=desk.organisation)[0]
     yield f"{desk.url}/settings/operators/{removed}/erase"
     erased = given.an_erased_operator(services, desk.organisation)
-    wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     yield f"{desk.url}/activity?actor=operator:{erased}"
 
 

@@ -11,9 +11,10 @@ from api.wiring import Services
 from ledger.secret_format import SECRET_PATTERN
 from ledger.values import Kind, Via
 from projections.credential_status import find_credential
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.console.conftest import Reader
+from tests.waiting import until_caught_up
 
 pytestmark = pytest.mark.usefixtures("projector")
 
@@ -243,8 +244,8 @@ def test_the_list_is_filtered_by_its_address_and_says_what_is_wrong_with_it(
     services: Services, projector: Projector, administrator: Reader, organisation: UUID, credentials: str
 ) -> None:
     given.a_credential(services, organisation, name="Billing")
-    last, _ = given.a_credential(services, organisation, name="Tickets", kind=Kind.KEY_PAIR)
-    wait_for(services.store, "credential_list", last.position, 5)
+    given.a_credential(services, organisation, name="Tickets", kind=Kind.KEY_PAIR)
+    until_caught_up(services, "credential_list")
 
     def shown(query: str) -> set[str]:
         return {name for name in ("Billing", "Tickets") if name in administrator.read(f"{credentials}?{query}").text}
@@ -262,8 +263,8 @@ def test_pages_of_the_list_follow_each_other_by_plain_links_and_keep_the_filters
     services: Services, administrator: Reader, organisation: UUID, credentials: str
 ) -> None:
     for number in range(5):
-        last, _ = given.a_credential(services, organisation, name=f"Key {number}")
-    wait_for(services.store, "credential_list", last.position, 5)
+        given.a_credential(services, organisation, name=f"Key {number}")
+    until_caught_up(services, "credential_list")
 
     seen, path = [], f"{credentials}?kind=api_key&limit=2"
     while True:

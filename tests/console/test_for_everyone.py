@@ -17,7 +17,6 @@ from projections.bulk_revocation_status import list_bulk_revocations
 from projections.credential_status import find_credential
 from projections.insights import DAYS, changes_by_day, secret_ages
 from projections.operator_status import find_operator
-from projections.runner import wait_for
 from projections.usage import UsageRecorder
 from projections.webhook_delivery import find_delivery
 from projections.webhook_endpoint_status import find_webhook_endpoint, list_webhook_endpoints
@@ -25,6 +24,7 @@ from tests import given
 from tests.console.conftest import Reader, SignIn
 from tests.console.test_applications import hidden_of, hidden_of_stored
 from tests.console.test_credentials import secret_on
+from tests.waiting import until_caught_up
 
 pytestmark = pytest.mark.usefixtures("projector")
 
@@ -37,7 +37,7 @@ def url(organisation: UUID) -> str:
 
 def up_to_date(services: Services) -> None:
     """Every view has what was recorded by now."""
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
 
 
 # --- activity ---------------------------------------------------------------------------------------------------------
@@ -161,6 +161,7 @@ def test_the_age_of_secrets_counts_each_good_credential_once(services: Services,
     assert secret_ages(services.store, organisation, now, (30, 90)) == [2, 2, 2]
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_the_dashboard_draws_bars_and_has_the_same_numbers_in_tables(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
@@ -479,6 +480,7 @@ def test_verify_shows_the_way_from_an_event_to_the_root_that_was_signed(
     assert administrator.read(f"{url}/proofs/{credential_id}/9").status_code == 404
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_verifications_are_counted_by_answer(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:

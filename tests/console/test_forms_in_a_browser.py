@@ -1,16 +1,15 @@
 """Every form of the console when things go wrong: without a connection, without a session, and in a hurry."""
 
-import re
 from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from ledger.values import Role
 from projections.webhook_delivery import list_deliveries
 from tests import given
-from tests.console.browsing import Desk, sign_in
+from tests.console.browsing import Desk, sign_in, under_way
 from tests.console.filling import FORMS, Sample, things, typed_into
 
 FORM = "form[data-complete]"
@@ -112,15 +111,10 @@ def test_a_message_is_sent_once_by_a_double_click(desk: Desk) -> None:
     endpoint_id = given.a_webhook_endpoint(services, desk.organisation)
     sent: list[str] = []
     page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
-
-    def slowly(route: Route) -> None:
-        page.wait_for_timeout(400)  # the second click comes before the answer to the first
-        route.continue_()
-
-    page.route(re.compile("/(test|replay)$"), slowly)
     page.goto(f"{desk.url}/settings/webhooks/{endpoint_id}")
-    page.get_by_role("button", name="Send test").dblclick(delay=100)
-    page.get_by_role("button", name="Send again").dblclick(delay=100)
+    for button, path in (("Send test", "**/test"), ("Send again", "**/replay")):
+        with under_way(page, path):  # the second click comes before the answer to the first
+            page.get_by_role("button", name=button).dblclick(delay=100)
     expect(page.get_by_text("The message is sent again within seconds.")).to_be_visible()
     assert [address.rpartition("/")[2] for address in sent] == ["test", "replay"]
     assert len(list_deliveries(services.store, endpoint_id).rows) == 1

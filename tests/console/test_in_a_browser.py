@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.values import Channel, Kind, Mode, Role
-from projections.runner import wait_for
 from tests import given
 from tests.console.browsing import (
     LONG,
@@ -23,9 +22,11 @@ from tests.console.browsing import (
     at_a_desk,
     press_escape_again_and_again,
     sign_in,
+    under_way,
     verifier_of,
 )
 from tests.running.doors import Installation
+from tests.waiting import until_caught_up
 
 # --- S0: the dialog ---------------------------------------------------------------------------------------------------
 
@@ -414,7 +415,7 @@ def test_times_are_shown_in_the_readers_zone_with_utc_on_hover(desk: Desk) -> No
 def test_days_are_the_readers_too_however_many_hours_they_have(desk: Desk) -> None:
     page, services = desk.page, desk.installation.services
     desk.credential(context=given.context(datetime(2026, 3, 1, 23, 30, tzinfo=UTC)))
-    wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     page.goto(f"{desk.url}/activity")
     begin, end = page.get_by_label(re.compile("^From")), page.get_by_label(re.compile("^To"))
 
@@ -435,19 +436,17 @@ def test_days_are_the_readers_too_however_many_hours_they_have(desk: Desk) -> No
 
 
 def test_a_form_under_way_cannot_be_closed_and_its_secret_is_shown(desk: Desk) -> None:
-    page, held = desk.page, list[Route]()
-    dialog = desk.open_dialog()
+    page, dialog = desk.page, desk.open_dialog()
     dialog.get_by_label("Email").fill("dev@example.com")
     dialog.get_by_label("Full").check()
-    page.route("**/create", lambda route: held.append(route) if route.request.method == "POST" else route.continue_())
-    dialog.get_by_role("button", name="Create credentials").click()
-    expect(dialog.get_by_role("button", name="Create credentials")).to_be_disabled()
+    with under_way(page, "**/create"):
+        dialog.get_by_role("button", name="Create credentials").click()
+        expect(dialog.get_by_role("button", name="Create credentials")).to_be_disabled()
 
-    press_escape_again_and_again(page)
-    dialog.get_by_role("button", name="Cancel").click()
-    dialog.get_by_role("button", name="Close").click()
-    expect(dialog).to_be_visible()
-    held[0].continue_()
+        press_escape_again_and_again(page)
+        dialog.get_by_role("button", name="Cancel").click()
+        dialog.get_by_role("button", name="Close").click()
+        expect(dialog).to_be_visible()
 
     expect(page.get_by_role("dialog", name="Credentials created")).to_be_visible()
 
@@ -524,7 +523,7 @@ def every_page(desk: Desk) -> Iterator[str]:
 def test_axe_finds_nothing_on_a_wide_screen_in_the_dark(dark: Desk) -> None:
     key = dark.credential(name=LONG[:200])
     given.a_webhook_endpoint(dark.installation.services, dark.organisation)
-    wait_for(dark.installation.services.store, None, dark.head(), 10)
+    until_caught_up(dark.installation.services)
     pages = ("activity", "dashboard", "reports", "settings/operators", "settings/webhooks")
     for path in (
         "",

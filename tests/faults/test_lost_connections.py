@@ -16,6 +16,7 @@ from ledger.settings import Settings
 from tests import given
 from tests.faults.checking import Attempt, attempt, attempt_command, check_everything
 from tests.faults.cutting import Cut, Proxy, proxied
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def proxy(settings: Settings) -> Iterator[Proxy]:
 @pytest.fixture
 def behind(settings: Settings, proxy: Proxy) -> Iterator[Services]:
     """The services, speaking through the proxy, with timeouts that a test can wait for."""
-    hasty = replace(settings, database_url=proxy.conninfo, statement_timeout=1.0, lock_timeout=0.5)
+    hasty = replace(settings, database_url=proxy.conninfo, statement_timeout=2.0, lock_timeout=1.0)
     with open_services(hasty, proxy.conninfo) as services:
         yield services
 
@@ -122,9 +123,17 @@ def test_a_commit_that_the_standby_does_not_confirm_is_not_acknowledged(
         _set(admin, "synchronous_standby_names", "nobody_is_there")
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(attempt, services, organisation)
-            cancelled = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            while not admin.execute(cancelled).fetchall():
-                assert not waiting.done()
+
+            def cancelled() -> bool:
+                nonlocal waiting
+                if waiting.done():  # the server's checkpointer, which tells the others, has not yet read the setting
+                    attempts.append(waiting.result())
+                    assert attempts[-1].acknowledged
+                    waiting = pool.submit(attempt, services, organisation)
+                cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                return bool(admin.execute(cancel).fetchall())
+
+            until(cancelled)
             attempts.append(waiting.result(20))
         assert isinstance(attempts[-1].told, OutcomeUnknown)
         assert "standby" in str(attempts[-1].told)

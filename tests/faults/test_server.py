@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -23,6 +23,7 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.migrate import migrate
 from tests import given
 from tests.faults.checking import EVENTS_EACH, Attempt, attempt, check_everything
+from tests.waiting import until
 
 SCHEMA = "keyledger"
 
@@ -50,7 +51,7 @@ def test_a_stopped_server_is_unavailable_and_a_started_one_is_used_again(
     with ExitStack() as stack:
         with EmbeddedPostgres(own_directory) as server:
             migrate(server.conninfo, SCHEMA)
-            hasty = replace(settings, database_url=server.conninfo, schema=SCHEMA, connect_timeout=0.5)
+            hasty = replace(settings, database_url=server.conninfo, schema=SCHEMA, connect_timeout=1.0)
             services = stack.enter_context(open_services(hasty, server.conninfo))
             organisation = given.an_organisation(services)
             attempts = [attempt(services, organisation)]
@@ -86,7 +87,7 @@ def test_a_postmaster_killed_under_load_loses_and_doubles_nothing(
                 time.sleep(0.5)
                 cluster = Path(_one(own_server, "SHOW data_directory"))
                 os.kill(int((cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-                _until(lambda: _answers(own_server))
+                until(lambda: _answers(own_server))
             killed.set()
             attempts = [a for done in working for a in done.result(60)]
         assert sum(a.acknowledged for a in attempts) >= 8
@@ -149,7 +150,7 @@ def test_a_disk_that_fills_up_under_the_write_ahead_log_loses_nothing(own_direct
 def test_a_statement_that_takes_too_long_is_unavailable_and_leaves_nothing(
     settings: Settings,
 ) -> None:
-    hasty = replace(settings, statement_timeout=0.5)
+    hasty = replace(settings, statement_timeout=1.0)
     with (
         open_services(hasty, settings.database_url) as services,
         admin(settings.database_url, settings.schema) as connection,
@@ -189,10 +190,13 @@ def test_a_server_that_only_reads_is_unavailable_for_writing(own_settings: Setti
         for value, accepted in (("on", False), ("off", True)):
             connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
             connection.execute("SELECT pg_reload_conf()")
-            _until(lambda value=value: _one(own_server, "SHOW default_transaction_read_only") == value)  # type: ignore[misc]
-            time.sleep(0.2)  # the writer's own session reads its settings between two statements
-            attempts.append(attempt(services, organisation))
-            assert attempts[-1].acknowledged is accepted
+            until(lambda value=value: _one(own_server, "SHOW default_transaction_read_only") == value)  # type: ignore[misc]
+
+            def tried(accepted: bool = accepted) -> bool:
+                attempts.append(attempt(services, organisation))
+                return attempts[-1].acknowledged is accepted
+
+            until(tried)  # the writer's own session reads its settings between two statements
         check_everything(services, attempts)
 
 
@@ -200,8 +204,9 @@ def test_a_crowded_server_is_unavailable_until_there_is_room(own_settings: Setti
     with open_services(own_settings, own_server) as services, ExitStack() as crowd:
         organisation = given.an_organisation(services)
         attempts = [attempt(services, organisation)]
+        before = _sessions(own_server)
         services.store.drop_writer()  # as after any fault: it must connect anew
-        time.sleep(0.2)
+        until(lambda: _sessions(own_server) < before)
         with contextlib.suppress(psycopg.OperationalError):
             for _ in range(100):
                 crowd.enter_context(psycopg.connect(own_server))
@@ -233,8 +238,5 @@ def _answers(conninfo: str) -> bool:
         return False
 
 
-def _until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def _sessions(conninfo: str) -> int:
+    return int(_one(conninfo, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keyledger'"))

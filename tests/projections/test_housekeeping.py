@@ -58,6 +58,7 @@ def test_webhook_deliveries_go_after_a_month_with_their_attempts(services: Servi
     assert left == {"d": 1, "a": 1}
 
 
+@pytest.mark.usefixtures("within_a_day")
 def test_addresses_and_counts_go_after_as_many_days_as_the_setting_says(services: Services) -> None:
     organisation = given.an_organisation(services)
     credential = given.a_credential(services, organisation)[0].id

@@ -53,6 +53,7 @@ from projections.rebuild import SUFFIX, line_encoder, rebuild
 from projections.runner import Projector, advisory_key, wait_for
 from tests import given
 from tests.projections.keeping_up import all_rows, catch_up
+from tests.waiting import SECONDS_MAX
 
 # What is hard on the way into a table: quotes, backslashes, breaks, what looks like NULL, other scripts.
 TEXTS = st.sampled_from(['a "quoted" name', r"back\slash \n \N", "null", r"\.", "{x,y}", "Größe ﬁ 名前", "plain"])
@@ -204,7 +205,7 @@ def test_a_rebuild_while_writers_run_misses_nothing_and_stops_nobody(services: S
         done.set()
         for writer in writers:
             writer.join()
-        caught_up = wait_for(services.store, None, services.log.head(), timeout=20)
+        caught_up = wait_for(services.store, None, services.log.head(), timeout=SECONDS_MAX)
         projector.stop()
     assert caught_up
     assert not failures

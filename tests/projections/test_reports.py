@@ -16,6 +16,7 @@ from projections.runner import advisory_key
 from projections.usage import UsageRecorder
 from tests import given
 from tests.projections.keeping_up import catch_up
+from tests.waiting import until
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -98,13 +99,8 @@ def test_the_thread_counts_at_once_and_again_after_each_interval(filled: Service
     running = counter(filled, interval=0.05)
     running.start()
     try:
-        deadline = time.monotonic() + 10
-        while len(counted(filled)) < len(REPORTS):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: len(counted(filled)) == len(REPORTS))
         first = report_counts(filled.store)[0]["counted_at"]
-        while report_counts(filled.store)[0]["counted_at"] == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: report_counts(filled.store)[0]["counted_at"] != first)
     finally:
         running.stop()

@@ -19,7 +19,7 @@ from projections.runner import Fenced, Projector, apply_batch, begin_tracking, l
 from projections.view import View
 from tests import given
 from tests.conftest import OpenServices
-from tests.waiting import until
+from tests.waiting import SECONDS_MAX, until
 
 
 @contextmanager
@@ -40,20 +40,20 @@ def test_a_projector_follows_the_log_and_advances_over_events_it_ignores(service
     organisation = given.an_organisation(services)
     with projecting(services):
         receipt, _ = given.a_credential(services, organisation)
-        assert wait_for(services.store, None, receipt.position, timeout=10)
+        assert wait_for(services.store, None, receipt.position, timeout=SECONDS_MAX)
         assert names(services) == ["Billing export"]
 
         operator_id, _ = given.an_operator(services)
         head = services.log.head()
         assert services.log.history(operator_id).recorded[-1].position == head
-        assert wait_for(services.store, None, head, timeout=10)
+        assert wait_for(services.store, None, head, timeout=SECONDS_MAX)
         assert all(one.position == one.head and one.seconds_behind == 0 for one in lag(services.store).values())
 
 
 def test_waiting_for_a_position_that_does_not_come_ends_in_time(services: Services) -> None:
     started = time.monotonic()
     assert not wait_for(services.store, "activity", 1, timeout=0.2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_two_projectors_never_apply_an_event_twice(services: Services, open_another: OpenServices) -> None:
@@ -70,7 +70,7 @@ def test_two_projectors_never_apply_an_event_twice(services: Services, open_anot
             given.a_credential(services, organisation)
             if number == 15:
                 first.stop()  # the other takes over
-        assert wait_for(services.store, "activity", services.log.head(), timeout=10)
+        assert wait_for(services.store, "activity", services.log.head(), timeout=SECONDS_MAX)
     assert applied == list(range(1, services.log.head() + 1))
 
 
@@ -95,7 +95,7 @@ def test_a_projector_survives_the_end_of_its_connections(services: Services, pos
     with projecting(services):
         for _ in range(3):
             receipt, _ = given.a_credential(services, organisation)
-            assert wait_for(services.store, None, receipt.position, timeout=10)
+            assert wait_for(services.store, None, receipt.position, timeout=SECONDS_MAX)
             with psycopg.connect(postgres, autocommit=True) as connection:
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
@@ -110,7 +110,7 @@ def test_a_lost_notification_delays_and_does_not_lose(services: Services, monkey
     monkeypatch.setattr(type(services.log.recorder), "notify_channel", "silence")
     with projecting(services):
         receipt, _ = given.a_credential(services, organisation)
-        assert wait_for(services.store, None, receipt.position, timeout=10)
+        assert wait_for(services.store, None, receipt.position, timeout=SECONDS_MAX)
 
 
 def test_a_poison_event_stops_its_view_alone_and_shows_as_lag_and_in_the_log(
@@ -129,8 +129,8 @@ def test_a_poison_event_stops_its_view_alone_and_shows_as_lag_and_in_the_log(
 
     poisoned = replace(credential_list.VIEW, evolve=evolve)
     with caplog.at_level(logging.ERROR, "keyledger.projector"), projecting(services, (poisoned, activity.VIEW)):
-        assert wait_for(services.store, "activity", last.position, timeout=10)
-        assert wait_for(services.store, "credential_list", receipts[4].position, timeout=10)
+        assert wait_for(services.store, "activity", last.position, timeout=SECONDS_MAX)
+        assert wait_for(services.store, "credential_list", receipts[4].position, timeout=SECONDS_MAX)
         behind = lag(services.store)["credential_list"]
         assert (behind.position, behind.head) == (receipts[4].position, last.position)
         assert behind.seconds_behind > 0

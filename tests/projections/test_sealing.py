@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -27,20 +28,28 @@ from ledger.tlog.tiles import WIDTH
 from ledger.values import Name
 from projections.runner import wait_for
 from projections.sealed import reading
-from projections.sealed.integrating import LogDamaged, integrate
+from projections.sealed.integrating import ROUND_EVENTS_MAX, LogDamaged, Rebased, integrate
 from projections.sealed.memory import SignerMemory
-from projections.sealed.sealer import SIGNING, Admission, Sealer, begin, seal, sealed_log
-from projections.sealed.signing import Signer, SignerRefuses, verifier_keys
+from projections.sealed.sealer import Admission, Sealer, begin, seal, sealed_log
+from projections.sealed.signing import SIGNING, NotAsSealed, Signer, SignerRefuses, verifier_keys
 from projections.sealed.trees import INSTALLATION, ROOT, origin_of
 from tests import given
 from tests.conftest import OpenServices
+from tests.waiting import SECONDS_MAX
 
 
 class Sealing:
     """Sealing by hand, as the sealer does on its thread."""
 
-    def __init__(self, services: Services, connection: psycopg.Connection[Any], memory: SignerMemory) -> None:
+    def __init__(
+        self,
+        services: Services,
+        integrating: psycopg.Connection[Any],
+        connection: psycopg.Connection[Any],
+        memory: SignerMemory,
+    ) -> None:
         self.services = services
+        self.integrating = integrating
         self.connection = connection
         self.signer = Signer(memory, services.keyring)
 
@@ -52,7 +61,7 @@ class Sealing:
 
     def seal(self) -> int:
         begin(self.connection, self.signer, self.log)
-        return seal(self.services.log, self.connection, self.signer, self.log)
+        return seal(self.services.log, self.integrating, self.connection, self.signer, self.log)
 
     def checkpoint(self, tree: UUID) -> Checkpoint:
         """The tree's checkpoint, if it is signed by the log's key."""
@@ -72,10 +81,11 @@ class Sealing:
 def sealing(services: Services, memory: Path | None = None) -> Iterator[Sealing]:
     open_sealed_log(services.log, services.ledger)
     with (
+        services.store.connect() as integrating,
         services.store.connect() as connection,
         SignerMemory(memory or services.settings.signer_memory_file) as remembered,
     ):
-        yield Sealing(services, connection, remembered)
+        yield Sealing(services, integrating, connection, remembered)
 
 
 def some_events(services: Services, organisation: UUID, credentials: int = 1) -> list[UUID]:
@@ -176,6 +186,7 @@ def test_checkpoints_are_signed_by_both_keys_during_an_overlap_and_then_by_the_n
         assert [one.key for one in notes.open_note(tree.checkpoint.encode(), keys).signatures] == keys[:1]
 
 
+EVENT = b'{"context":{"at":"2026-03-02T09:30:15.123456Z"}}'
 TAMPERING = {
     "an event edited": "UPDATE ledger_events SET state = replace(encode(state, 'escape'), 'tester', 'nobody')::bytea "
     "WHERE topic = 'organisation.registered'",
@@ -224,6 +235,190 @@ def test_a_gap_in_the_log_is_not_sealed_over(services: Services) -> None:
         by_hand.tamper("DELETE FROM ledger_events WHERE notification_id = 2")
         with pytest.raises(LogDamaged, match="position 0"):
             by_hand.seal()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b'{"context":{"at":"2026-03-02T09:30:15Z"}}',
+        b'{"context":{"at":"2026-03-02T10:30:15.123456+01:00"}}',
+        b'{"context":{"reason":"","at":"2026-03-02T09:30:15.123456Z"}}',
+        b'{"context":{"at":"2026-03-02T09:30:15.123456Z"},"name":"\\u0061t","at":"context"}',
+    ],
+)
+def test_an_event_of_another_form_is_signed_as_well(services: Services, state: bytes) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation)
+    with sealing(services) as by_hand:
+        by_hand.tamper("UPDATE ledger_events SET state = %s WHERE organisation_id = %s", state, organisation)
+        by_hand.seal()
+        assert by_hand.checkpoint(organisation).size == tree_size(by_hand, organisation) > 0
+
+
+def test_a_round_with_an_event_that_is_none_leaves_nothing_behind(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation)
+    with sealing(services) as by_hand:
+        by_hand.tamper("UPDATE ledger_events SET state = 'x' WHERE notification_id = 2")
+        with pytest.raises(msgspec.MsgspecError):
+            by_hand.seal()
+        assert by_hand.connection.execute("SELECT 1 FROM sealed_leaf").fetchall() == []
+        by_hand.tamper("UPDATE ledger_events SET state = %s WHERE notification_id = 2", EVENT)
+        by_hand.seal()
+        assert by_hand.checkpoint(organisation).size > 0
+
+
+# --- while one round is signed, the next is put into the trees -------------------------------------------------------
+
+
+ROUNDS_EVENTS = 2 * ROUND_EVENTS_MAX + 500  # two rounds and a part of one: each but the last has one that follows
+
+
+def rounds_of_events(services: Services, organisation: UUID) -> None:
+    """More events than are sealed in one round: copies of one, each of another thing."""
+    some_events(services, organisation)
+    with services.store.connect() as connection, connection.transaction():
+        connection.execute(
+            "INSERT INTO ledger_events "
+            "(originator_id, originator_version, topic, state, notification_id, organisation_id) "
+            "SELECT gen_random_uuid(), 1, e.topic, e.state, h.position + n, e.organisation_id "
+            "FROM ledger_head h, ledger_events e, generate_series(1, %s - h.position) n WHERE e.topic = %s",
+            (ROUNDS_EVENTS, "credential.created"),
+        )
+        connection.execute("UPDATE ledger_head SET position = %s", (ROUNDS_EVENTS,))
+
+
+def fails_at(by_hand: Sealing, table: str, when: str, then: str) -> None:
+    """Have the database do something where a row of a table comes to be written."""
+    by_hand.connection.execute(
+        f"CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {then} RETURN NEW; END $$"
+    )
+    by_hand.connection.execute(
+        f"CREATE TRIGGER fails BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION fails()"
+    )
+
+
+def mend(by_hand: Sealing) -> None:
+    by_hand.connection.execute("DROP FUNCTION fails CASCADE")
+
+
+def assert_all_is_signed(by_hand: Sealing, organisation: UUID) -> None:
+    """Every event is a leaf in the log's order, and checkpoints cover them all."""
+    rows = by_hand.connection.execute(
+        "SELECT leaf_index, position, entry FROM sealed_leaf WHERE tree = %s ORDER BY leaf_index", (organisation,)
+    ).fetchall()
+    stored = by_hand.services.log.stored_after(0, ROUNDS_EVENTS)
+    assert [position for _, position, _ in rows] == [
+        event.position for event in stored if event.organisation_id == str(organisation)
+    ]
+    assert [index for index, _, _ in rows] == list(range(len(rows)))
+    checkpoint = by_hand.checkpoint(organisation)
+    frontier = merkle.Frontier()
+    frontier.extend([leaf_hash(entry) for _, _, entry in rows])
+    assert (checkpoint.size, checkpoint.root) == (len(rows), frontier.root())
+    assert by_hand.checkpoint(ROOT).size == tree_size(by_hand, ROOT)
+    assert wait_for_signing(by_hand.services, ROUNDS_EVENTS)
+
+
+def tree_size(by_hand: Sealing, tree: UUID) -> int:
+    found = reading.find_tree(by_hand.connection, tree)
+    return 0 if found is None else found.size
+
+
+def test_many_rounds_are_sealed_and_signed_in_one_go(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    rounds_of_events(services, organisation)
+    with sealing(services) as by_hand:
+        assert by_hand.seal() == services.log.head()
+        assert_all_is_signed(by_hand, organisation)
+
+
+def test_no_more_rounds_are_sealed_in_one_go_than_asked_for(services: Services) -> None:
+    rounds_of_events(services, given.an_organisation(services))
+    with sealing(services) as by_hand:
+        about = services.log, by_hand.integrating, by_hand.connection, by_hand.signer, by_hand.log
+        assert seal(*about, 2) == 2 * ROUND_EVENTS_MAX
+        assert seal(*about, 1) == services.log.head() - 2 * ROUND_EVENTS_MAX
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["an event edited", "an event deleted", "an entry edited", "a leaf deleted", "another edge", "a head edited"],
+)
+def test_what_was_changed_is_not_signed_while_the_next_round_is_put_into_the_trees(
+    services: Services, what: str
+) -> None:
+    organisation = given.an_organisation(services)
+    rounds_of_events(services, organisation)
+    with sealing(services) as by_hand:
+        integrate(services.log, by_hand.connection, by_hand.log.base)
+        by_hand.tamper(TAMPERING[what])
+        with pytest.raises(SignerRefuses):
+            by_hand.seal()
+        tree = reading.find_tree(by_hand.connection, organisation)
+        assert tree is not None
+        assert (tree.signed_size, tree.checkpoint) == (0, "")
+
+
+def test_what_was_changed_in_the_round_that_follows_is_not_signed(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    rounds_of_events(services, organisation)
+    with sealing(services) as by_hand:
+        fails_at(by_hand, "sealed_leaf", "NEW.position = 1500", "NEW.entry := overlay(NEW.entry PLACING '9' FROM 200);")
+        with pytest.raises(NotAsSealed, match="is not what was recorded"):
+            by_hand.seal()
+        tree = reading.find_tree(by_hand.connection, organisation)
+        assert tree is not None
+        assert tree.signed_size < 1500 <= tree.size
+
+
+def test_after_a_crash_in_the_round_that_follows_what_is_left_is_sealed(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    rounds_of_events(services, organisation)
+    with sealing(services) as by_hand:
+        fails_at(by_hand, "sealed_leaf", "NEW.position = 1500", "PERFORM pg_terminate_backend(pg_backend_pid());")
+        with pytest.raises(psycopg.OperationalError):
+            by_hand.seal()
+        assert 0 < by_hand.checkpoint(organisation).size < 1500  # the round before it was signed meanwhile
+        mend(by_hand)
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        assert_all_is_signed(by_hand, organisation)
+
+
+def test_after_a_crash_between_the_signers_memory_and_the_checkpoint_what_is_left_is_signed(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    rounds_of_events(services, organisation)
+    with sealing(services) as by_hand:
+        fails_at(by_hand, "sealed_tree", "NEW.checkpoint <> ''", "RAISE EXCEPTION 'crashed';")
+        with pytest.raises(psycopg.errors.RaiseException):
+            by_hand.seal()
+        signed = by_hand.signer.memory.recall(origin_of(by_hand.log.base, organisation))
+        assert signed is not None
+        assert tree_size(by_hand, organisation) >= signed.size > 0
+        mend(by_hand)
+        by_hand.seal()
+        assert_all_is_signed(by_hand, organisation)
+
+
+def test_a_gap_in_the_round_that_follows_is_not_sealed_over_and_what_is_before_it_is_signed(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    rounds_of_events(services, organisation)
+    with sealing(services) as by_hand:
+        by_hand.tamper("DELETE FROM ledger_events WHERE notification_id = 1500")
+        with pytest.raises(LogDamaged, match="position 1000"):
+            by_hand.seal()
+        assert by_hand.checkpoint(organisation).size == tree_size(by_hand, organisation) > 0
+
+
+def test_who_does_not_know_of_the_trees_new_origin_adds_nothing_to_them(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        some_events(services, organisation)
+        with pytest.raises(Rebased):
+            integrate(services.log, by_hand.connection, f"{by_hand.log.base}/generation-2")
+        assert by_hand.seal() == 2
 
 
 # --- restores --------------------------------------------------------------------------------------------------------
@@ -402,7 +597,7 @@ def test_the_sealer_keeps_up_by_itself_and_hands_over(services: Services, open_a
 
 
 def wait_for_signing(services: Services, position: int) -> bool:
-    return wait_for(services.store, SIGNING, position, timeout=10)
+    return wait_for(services.store, SIGNING, position, timeout=SECONDS_MAX)
 
 
 def test_commands_are_refused_while_sealing_is_too_far_behind_but_those_that_take_access_away(

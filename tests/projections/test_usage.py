@@ -1,6 +1,5 @@
 """Usage: written together, newest wins, counts add up, and nothing noted is lost but by a crash."""
 
-import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
@@ -21,6 +20,7 @@ from projections.rebuild import rebuild
 from projections.usage import UsageRecorder, find_usage
 from tests import given
 from tests.projections.keeping_up import catch_up
+from tests.waiting import until
 
 # Noon: hours before and after it are the same day, whenever the tests run.
 NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -51,9 +51,7 @@ def test_a_crash_loses_at_most_one_interval_and_a_stop_nothing(services: Service
     usage = UsageRecorder(services.store, 0.1)
     usage.start()
     usage.note(ONE, 1, NOW)
-    deadline = time.monotonic() + 10
-    while not written(services) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: written(services))
     assert written(services) == {(ONE, 1): NOW}  # would outlive a crash from here on
     usage.note(TWO, 1, NOW)
     usage.stop()

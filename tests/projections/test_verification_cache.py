@@ -27,10 +27,9 @@ from projections import verification_cache
 from projections.verification_cache import CONFIRMED_SECONDS_MAX, VerificationCache
 from tests import given
 from tests.conftest import OpenServices
-from tests.waiting import until
+from tests.waiting import SECONDS_MAX, until
 
 COMPROMISED = RevocationReason.COMPROMISED
-WAIT_SECONDS_MAX = 10.0
 
 
 @pytest.fixture
@@ -56,6 +55,12 @@ def cache(services: Services) -> Iterator[VerificationCache]:
     found.stop()
 
 
+@pytest.fixture
+def confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is trusted for longer than a busy machine keeps the follower from its look, so that hits count."""
+    monkeypatch.setattr(verification_cache, "CONFIRMED_SECONDS_MAX", SECONDS_MAX)
+
+
 class Gateway:
     """Asks a cache as a verifying process does."""
 
@@ -77,14 +82,14 @@ class Gateway:
         """Ask until this is the verdict; returns after how many seconds it was."""
         begun = time.monotonic()
         while self.code(secret) is not code:
-            assert time.monotonic() - begun < WAIT_SECONDS_MAX, f"still {self.code(secret)}"
+            assert time.monotonic() - begun < SECONDS_MAX, f"still {self.code(secret)}"
             time.sleep(0.001)
         return time.monotonic() - begun
 
     def warmed(self, secret: str, code: Code | None = Code.VALID) -> None:
         """Ask until the answer comes from memory."""
         self.awaited(secret, code)
-        deadline, hits = time.monotonic() + WAIT_SECONDS_MAX, self.cache.hits
+        deadline, hits = time.monotonic() + SECONDS_MAX, self.cache.hits
         while self.cache.hits == hits:
             assert time.monotonic() < deadline, "never answered from memory"
             assert self.code(secret) is code
@@ -97,6 +102,7 @@ def gateway(services: Services, cache: VerificationCache) -> Gateway:
     return Gateway(services, cache)
 
 
+@pytest.mark.usefixtures("confirmed")
 def test_what_was_asked_before_is_answered_from_memory_and_is_the_same(
     services: Services, organisation: UUID, gateway: Gateway
 ) -> None:
@@ -242,9 +248,7 @@ def test_what_a_credential_hangs_on_shows_too(services: Services, organisation: 
     services.ledger.handle(
         RetirePermissions(context=given.context(), organisation_id=organisation, scopes=(Scope("customer:view"),))
     )
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while gateway.code(of_application, "customer:view") is not Code.INSUFFICIENT_SCOPE:
-        assert time.monotonic() < deadline
+    until(lambda: gateway.code(of_application, "customer:view") is Code.INSUFFICIENT_SCOPE)
     assert gateway.code(of_application) is Code.VALID
     services.ledger.handle(given.archiving(application))
     gateway.awaited(of_application, Code.REVOKED)
@@ -277,7 +281,7 @@ def test_a_replaced_token_is_good_for_its_overlap_and_no_longer(
             context=given.context(),
             operator_id=gateway.operator_id,
             secret=new.stored,
-            overlap=timedelta(seconds=1),
+            overlap=timedelta(seconds=3),  # enough for what comes next, also on a busy machine
         )
     )
     gateway.warmed(secret)
@@ -303,6 +307,7 @@ def test_a_lost_connection_means_that_postgresql_is_asked_and_memory_serves_agai
     assert ended is not None
 
 
+@pytest.mark.usefixtures("confirmed")
 def test_memory_is_bounded_and_the_oldest_goes_first(services: Services, organisation: UUID) -> None:
     cache = follows(services, entries_max=2)
     gateway = Gateway(services, cache)
@@ -366,6 +371,7 @@ def test_whoever_has_no_token_fills_no_memory(services: Services, cache: Verific
     assert cache.entries == 0
 
 
+@pytest.mark.usefixtures("confirmed")
 def test_whoever_guesses_drives_out_nothing_that_is_in_use(services: Services) -> None:
     organisation = given.an_organisation(services)
     _, token = given.an_operator(services, Role.VERIFIER)
@@ -375,9 +381,7 @@ def test_whoever_guesses_drives_out_nothing_that_is_in_use(services: Services) -
     cache.start()
     try:
         of_gateway, of_secret = digests.candidates(token), digests.candidates(secret)
-        deadline = time.monotonic() + 10
-        while not cache.hits and time.monotonic() < deadline:  # until it follows the log
-            cache.find(of_gateway, of_secret, None)
+        until(lambda: cache.find(of_gateway, of_secret, None) and cache.hits)  # until it follows the log
         for number in range(20):
             cache.find(of_gateway, [f"unknown {number}"], None)
         before = cache.hits

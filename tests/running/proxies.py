@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.programs import program
-from tests.running.doors import Installation, Reply, ask, example, free_port, running
+from tests.running.doors import Installation, Reply, ask, example, running
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from zeep.wsse import UsernameToken
 from ledger.commands import Command, RevokeCredential, SuspendCredential
 from ledger.service import CREDENTIAL
 from ledger.values import Channel, Kind, Login, Mode, Network, Scope
+from tests.ports import free_port
 from tests.programs import program, root
 from tests.running.doors import (
     EXAMPLES,
@@ -41,7 +42,6 @@ from tests.running.doors import (
     basic,
     certify,
     example,
-    free_port,
     running,
     soon,
 )

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 START_SECONDS_MAX = 60  # a first start runs initdb, on a machine that runs other tests beside it
 STOP_SECONDS_MAX = 45  # workers may take 40 to finish what they took
 
@@ -101,10 +103,7 @@ def installation() -> Iterator[Installation]:
     """A fresh one. Its directory is open to the user that PostgreSQL runs as under root."""
     directory = Path(tempfile.mkdtemp(prefix="keyledger-serve-"))
     directory.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    found = Installation(directory, port)
+    found = Installation(directory, free_port())
     yield found
     for server in found.started:
         if server.poll() is None:
@@ -168,7 +167,7 @@ def test_connections_that_are_kept_hold_nobody_up(installation: Installation) ->
     installation.await_url()
     with ExitStack() as kept:
         for number in range(100):  # as nginx's `keepalive 64` and two pools of clients keep them
-            connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=20)
             kept.enter_context(closing(connection))
             connection.request("GET", "/healthz")
             answer = connection.getresponse()

@@ -7,11 +7,9 @@ committed first. `python -m tests.running.test_walkthrough` runs it and writes d
 
 import difflib
 import os
-import random
 import re
 import selectors
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ports import free_port
 from tests.programs import program
 
 ROOT = Path(__file__).parents[2]
@@ -163,23 +162,10 @@ def a_clone() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free_ports() -> dict[str, str]:
-    """For each port of the document one to use here. It is used late, and again after a stop: the system must not give
-    it to somebody else meanwhile, so it is none that the system chooses from.
-    """
-    found: dict[str, str] = {}
-    for port in random.sample(range(20_000, 30_000), 1_000):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found[PORTS[len(found)]] = str(port)
-        if len(found) == len(PORTS):
-            break
-    return found
-
-
 @contextmanager
 def a_terminal() -> Iterator[Callable[[str], str]]:
     """Runs commands in a fresh clone, on ports that are free here, and gives what each printed."""
-    ports = _free_ports()
+    ports = {written: str(free_port()) for written in PORTS}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KEYLEDGER_", "MAKE"))}
     environment |= {"KEYLEDGER_PORT": ports["8080"], "LC_ALL": "C.UTF-8"}
     environment.pop("MFLAGS", None)

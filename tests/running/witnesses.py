@@ -1,7 +1,6 @@
 """A witness that others wrote (PyPI's aics-witness), as a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from ledger.tlog.notes import VerifierKey
+from tests.ports import free_port
 from tests.programs import witness_packages
 
 START_SECONDS_MAX = 30.0
@@ -86,9 +86,7 @@ _PROGRAM = (sys.executable, "-m", "aics_witness")
 def witness(directory: Path, name: str) -> Iterator[Witness]:
     """A witness that was set up and is stopped afterwards; it follows no log yet and does not run."""
     directory.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    made = Witness(name, directory, port)
+    made = Witness(name, directory, free_port())
     made.vkey = made.command("init", "--name", f"{name}.witness.example").splitlines()[-1]
     try:
         yield made

@@ -93,7 +93,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_room() -> None
         begun = time.monotonic()
         with pytest.raises(QueueFull):
             group.submit(3)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5  # half of what is waited for a place
         gate.let_through.release(3)
         assert [f.result(10) for f in futures] == [0, 10, 20]
         assert group.submit(4) == 40
@@ -117,7 +117,7 @@ def test_who_waits_too_long_leaves_the_queue_with_nothing_done() -> None:
 
 def test_who_was_taken_and_gets_no_answer_is_told_that_the_outcome_is_unknown() -> None:
     gate = Gate()
-    group = group_of(gate, wait=0.2)
+    group = group_of(gate, wait=1.0)  # long enough for both to be queued and taken on a busy machine
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(group.submit, 0)
         assert gate.entered.acquire(timeout=10)

@@ -1,6 +1,5 @@
 """Look-ups on connections of their own, on a real server that goes away."""
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from ledger.settings import Settings
 from ledger.store.datastore import LedgerDatastore
 from ledger.store.pipeline import Statement
 from ledger.store.reading import Readers
+from tests.waiting import SECONDS_MAX, until
 
 _TEXT = 25
 ECHO = Statement(b"echo", b"SELECT $1, $2", (_TEXT, _TEXT))
@@ -27,8 +27,8 @@ def store(settings: Settings) -> Iterator[LedgerDatastore]:
         yield opened
 
 
-def readers(store: LedgerDatastore, count: int = 2, answer_seconds_max: float = 10.0) -> Readers:
-    return Readers(store.connect, count=count, wait_seconds_max=0.2, answer_seconds_max=answer_seconds_max)
+def readers(store: LedgerDatastore, count: int = 2, wait: float = SECONDS_MAX, answer: float = SECONDS_MAX) -> Readers:
+    return Readers(store.connect, count=count, wait_seconds_max=wait, answer_seconds_max=answer)
 
 
 def pid(some: Readers) -> bytes | None:
@@ -41,6 +41,17 @@ def end(store: LedgerDatastore, *pids: bytes | None) -> None:
         store.rows("SELECT pg_terminate_backend(%s)", (int(one),))
         while store.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (int(one),)):
             time.sleep(0.01)
+
+
+def cancel_sleep(store: LedgerDatastore) -> bool:
+    """Whether the long statement of this ledger ran, which it does no longer."""
+    return bool(
+        store.rows(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND query = %s "
+            "AND datname = current_database()",
+            (SLEEP.text.decode(),),
+        )
+    )
 
 
 def test_each_thread_gets_its_own_answer(store: LedgerDatastore) -> None:
@@ -84,9 +95,11 @@ def test_after_an_error_of_the_server_the_connection_goes_on(store: LedgerDatast
 def test_a_statement_the_server_ends_for_its_time_is_not_asked_again(store: LedgerDatastore) -> None:
     some = readers(store, count=1)
     before = pid(some)
-    threading.Timer(0.3, lambda: store.rows("SELECT pg_cancel_backend(%s)", (int(before or 0),))).start()
-    with pytest.raises(psycopg.errors.QueryCanceled):
-        some.look_up(SLEEP, ())
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(some.look_up, SLEEP, ())
+        until(lambda: cancel_sleep(store))
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            asked.result()
     assert pid(some) == before
     some.close()
 
@@ -103,28 +116,24 @@ def test_a_connection_that_lost_its_statements_is_replaced_without_an_error(
 
 
 def test_a_server_that_falls_silent_is_given_up(store: LedgerDatastore) -> None:
-    some = readers(store, count=1, answer_seconds_max=0.2)
+    some = readers(store, count=1, answer=1)
     before = pid(some)
     began = time.monotonic()
     with pytest.raises(psycopg.OperationalError, match="gave no answer in time"):
         some.look_up(SLEEP, ())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10  # the statement takes a minute
     assert pid(some) != before
     some.close()
 
 
 def test_who_finds_no_free_connection_is_told_so(store: LedgerDatastore) -> None:
-    some = readers(store, count=1, answer_seconds_max=2)
-
-    def wait_in_vain() -> None:
-        with pytest.raises(psycopg.OperationalError):
-            some.look_up(SLEEP, ())
-
-    busy = threading.Thread(target=wait_in_vain)
-    busy.start()
-    time.sleep(0.3)
-    with pytest.raises(psycopg.OperationalError, match="free"):
-        pid(some)
-    busy.join()
+    some = readers(store, count=1, wait=0.2)
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(some.look_up, SLEEP, ())
+        until(lambda: some.busy)
+        with pytest.raises(psycopg.OperationalError, match="free"):
+            pid(some)
+        until(lambda: cancel_sleep(store))
+        assert busy.exception() is not None
     assert pid(some) is not None
     some.close()

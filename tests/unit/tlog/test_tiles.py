@@ -1,12 +1,14 @@
 """Tiles: their paths, entry bundles, what is written as a log grows, and the tree read back from them."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.tlog.merkle import Frontier, consistency_proof, inclusion_proof, leaf_hash, root
+from ledger.tlog.merkle import Frontier, Hashes, consistency_proof, inclusion_proof, leaf_hash, root
 from ledger.tlog.tiles import (
     ENTRY_BYTES_MAX,
     InvalidTile,
@@ -19,6 +21,7 @@ from ledger.tlog.tiles import (
     reader_of_tiles,
     tile_path,
     tiles_changed,
+    tiles_read,
 )
 from tests.unit.tlog.trees import Log, flipped, mth, path, subproof
 
@@ -167,6 +170,25 @@ def test_a_tile_is_fetched_once_and_as_wide_as_the_tree_has_it() -> None:
     inclusion_proof(3, 599, read)
     inclusion_proof(4, 599, read)
     assert sorted(asked) == [(0, 0, 256), (0, 2, 87), (1, 0, 2)]
+
+
+@given(st.data())
+def test_the_tiles_that_a_proof_reads_are_known_before(data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 600))
+    walks: list[Callable[[Hashes], object]] = [
+        partial(inclusion_proof, data.draw(st.integers(0, size - 1)), size),
+        partial(consistency_proof, data.draw(st.integers(0, size)), size),
+        partial(Frontier.of, size),
+    ]
+    walk = data.draw(st.sampled_from(walks))
+    asked = []
+
+    def fetch(level: int, index: int, width: int) -> bytes:
+        asked.append((level, index))
+        return LOG.fetch(level, index, width)
+
+    walk(LOG.reader(size, fetch))
+    assert tiles_read(walk) == asked
 
 
 @given(st.data())
