@@ -284,8 +284,8 @@ def _sealing_section(sealing: Measured) -> str:
 
 Events sealed and signed as the sealer does it, {sealing["round_events"]:,} a round, with fsync on: each round is
 written in one commit; while the next one is, its leaves are made again of the events, noted in the signer's own file,
-and signed in another commit. In turns with that, the same leaves, with their indexes, by binary COPY, as many to a commit. To reach is 40,000
-a second. The time of a processor is this process's alone, without PostgreSQL's.
+and signed in another commit. In turns with that, the same leaves, with their indexes, by binary COPY, as many to a
+commit. To reach is 40,000 a second. The time of a processor is this process's alone, without PostgreSQL's.
 
 | events of organisations | sealed a second | µs of a processor | copied a second | ratio |
 | --- | --- | --- | --- | --- |
