@@ -52,6 +52,14 @@ def test_what_runs_is_what_was_tested() -> None:
     assert others == {}, "run.txt or bench.txt pins other versions than the tests': run `make lock`"
 
 
+@pytest.mark.parametrize("name", ["test", "bench"])
+def test_what_only_some_install_is_there_to_be_tested_and_measured(name: str) -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    parts = [asked for extra in extras.keys() - {"build", "test", "bench"} for asked in extras[extra]]
+
+    assert {Requirement(asked).name for asked in parts} <= pins(ROOT / f"requirements/{name}.txt").keys()
+
+
 @pytest.mark.parametrize("file", LISTS, ids=lambda file: file.name)
 def test_the_pins_are_what_pyproject_asks_for(file: Path) -> None:
     project = PYPROJECT["project"]
