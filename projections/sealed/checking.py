@@ -4,6 +4,7 @@ It looks at what the database holds now as an auditor looks at a bundle, leaf by
 database has: events that no leaf stands for, and the signer's memory of heads that the trees may no longer lead to.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from ledger.tlog.checkpoints import Checkpoint
 from ledger.tlog.examining import Examination, told
 from ledger.tlog.heads import Head
 from ledger.tlog.leaves import Leaf
+from ledger.tlog.merkle import Frontier
 from ledger.tlog.report import FINDINGS_MAX, Known, Report, Verdict
 from ledger.tlog.tiles import WIDTH, InvalidTile
 from projections.sealed.exporting import SealedHashes
@@ -24,10 +26,12 @@ from projections.sealed.integrating import TRACKING
 from projections.sealed.memory import SignerMemory
 from projections.sealed.reading import find_tree, frontier_at
 from projections.sealed.signing import verifier_keys
-from projections.sealed.trees import COLUMNS, INSTALLATION, ROOT, Connection, Tree, fetch, origin_of, tree_from, tree_of
+from projections.sealed.trees import INSTALLATION, ROOT, Connection, Tree, fetch, origin_of, tree_of
 
 _SEALED = f'"{SEALED}'.encode()
 CHUNK_LEAVES = WIDTH  # read at once, with their events: a tile's worth
+SHOWN_SECONDS_MAX = 2.0  # a signer that runs takes milliseconds; one that crashed there goes on when it is started
+SHOWN_SECONDS = 0.02  # between looks
 
 
 def check(
@@ -45,12 +49,9 @@ def check(
         # Bounded by the log's length, not by a request's patience.
         connection.execute("SET statement_timeout TO 0")
         looked_at = set[str]()
-        if organisation_id is not None and find_tree(connection, organisation_id) is None:
-            looked_at.add(origin_of(state.base, organisation_id))
-            yield origin_of(state.base, organisation_id), _missing(connection, state, organisation_id, memory, known)
-        for tree in _trees(connection, organisation_id):
-            looked_at.add(origin_of(state.base, tree.tree))
-            yield origin_of(state.base, tree.tree), _check_tree(log, connection, state, tree, memory, known)
+        for tree in _trees(connection) if organisation_id is None else [organisation_id]:
+            looked_at.add(origin_of(state.base, tree))
+            yield origin_of(state.base, tree), _check_tree(log, connection, state, tree, memory, known)
         report = Report()
         _check_events(connection, report, organisation_id)
         if organisation_id is None and memory is not None:
@@ -82,22 +83,15 @@ def list_trees(store: LedgerDatastore) -> list[UUID]:
     return [row["tree"] for row in store.rows("SELECT tree FROM sealed_tree")]
 
 
-def _trees(connection: Connection, organisation_id: UUID | None) -> Iterator[Tree]:
-    if organisation_id is not None:
-        found = find_tree(connection, organisation_id)
-        if found is not None:
-            yield found
-        return
-    for row in connection.execute(f"SELECT {COLUMNS} FROM sealed_tree ORDER BY tree", binary=True).fetchall():  # noqa: S608
-        yield tree_from(row)
+def _trees(connection: Connection) -> list[UUID]:
+    return [tree for (tree,) in fetch(connection, "SELECT tree FROM sealed_tree ORDER BY tree", ())]
 
 
 def _missing(
-    connection: Connection, state: SealedLog, tree: UUID, memory: SignerMemory | None, known: Sequence[Known]
+    connection: Connection, origin: str, tree: UUID, remembered: Frontier | None, known: Sequence[Known]
 ) -> Report:
     """What there is to say of a log that is not here: nothing, where all its events still wait to be sealed."""
-    report, origin = Report(), origin_of(state.base, tree)
-    remembered = None if memory is None else memory.recall(origin)
+    report = Report()
     if remembered is not None:
         report.add(Verdict.TRUNCATED, f"the log is gone, and the signer signed {remembered.size} leaves of it")
     for one in known:
@@ -118,17 +112,20 @@ def _check_tree(
     log: EventLog,
     connection: Connection,
     state: SealedLog,
-    tree: Tree,
+    tree_id: UUID,
     memory: SignerMemory | None,
     known: Sequence[Known],
 ) -> Report:
-    origin, report = origin_of(state.base, tree.tree), Report()
-    remembered = None if memory is None else memory.recall(origin)
+    origin, report = origin_of(state.base, tree_id), Report()
+    is_in_root = _is_in_signed_root(connection, tree_id)  # before the tree, too: a sealer may be at work
+    remembered, tree = _remembered_and_kept(connection, origin, tree_id, memory)
+    if tree is None:
+        return _missing(connection, origin, tree_id, remembered, known)
     of_this = [one for one in known if one.checkpoint.origin == origin]
     if remembered is not None:
         signed = Checkpoint(origin, remembered.size, remembered.root())
         of_this.append(Known(signed, None, "what the signer remembers"))
-    if tree.signed_size == 0 and not of_this and not _is_in_signed_root(connection, tree.tree):
+    if tree.signed_size == 0 and not of_this and not is_in_root:
         return report  # nothing of it was ever signed
     try:
         note = notes.open_note(tree.checkpoint.encode(), verifier_keys(log.keyring, state, tree.tree))
@@ -148,6 +145,24 @@ def _check_tree(
         examination.finish(checkpoint)
         _check_tiles(connection, report, tree.tree, checkpoint)
     return report
+
+
+def _remembered_and_kept(
+    connection: Connection, origin: str, tree_id: UUID, memory: SignerMemory | None
+) -> tuple[Frontier | None, Tree | None]:
+    """What the signer remembers of a tree, and the tree as it is after that: a sealer at work makes it longer.
+
+    What is remembered is shown as a checkpoint a moment later; where it is not yet, that is waited for.
+    """
+    deadline = time.monotonic() + SHOWN_SECONDS_MAX
+    while True:
+        remembered = None if memory is None else memory.recall(origin)
+        tree = find_tree(connection, tree_id)
+        if remembered is None or tree is None or not tree.signed_size < remembered.size <= tree.size:
+            return remembered, tree
+        if time.monotonic() > deadline:
+            return remembered, tree
+        time.sleep(SHOWN_SECONDS)
 
 
 def _is_in_signed_root(connection: Connection, tree: UUID) -> bool:
@@ -333,7 +348,8 @@ def _check_events(connection: Connection, report: Report, organisation_id: UUID 
 
 def _check_memory(connection: Connection, state: SealedLog, memory: SignerMemory, report: Report) -> None:
     """Every log that the signer ever signed for is there."""
-    there = {origin_of(state.base, tree) for (tree,) in connection.execute("SELECT tree FROM sealed_tree")}
-    for origin, signed in memory.owed(state):
+    owed = [(origin, signed.size) for origin, signed in memory.owed(state)]  # first, as a sealer may begin a tree
+    there = {origin_of(state.base, tree) for tree in _trees(connection)}
+    for origin, size in owed:
         if origin not in there:
-            report.add(Verdict.TRUNCATED, f"{origin} is gone: {signed.size} leaves of it were signed")
+            report.add(Verdict.TRUNCATED, f"{origin} is gone: {size} leaves of it were signed")

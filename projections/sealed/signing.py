@@ -70,9 +70,12 @@ class Signer:
 
         It looks at each head that was ever signed, once, so it is for the start.
         """
-        trees = {origin_of(log.base, tree): tree for (tree,) in connection.execute("SELECT tree FROM sealed_tree")}
         remembered, found = self.memory.owed(log), list[SignerRefuses]()
+        trees = dict[str, UUID]()
         while some := list(islice(remembered, REMEMBERED_MAX)):
+            if not trees:  # after the memory was begun to be read: a sealer may be at work, and begin new ones
+                every = connection.execute("SELECT tree FROM sealed_tree")
+                trees = {origin_of(log.base, tree): tree for (tree,) in every}
             sizes = {trees[origin]: signed.size for origin, signed in some if origin in trees}
             kept = find_trees(connection, sizes)
             roots = roots_at(connection, {tree: size for tree, size in sizes.items() if kept[tree].size >= size})
@@ -96,7 +99,9 @@ class Signer:
             try:
                 self._checked(connection, log, [tree])
             except SignerRefuses as refusal:
-                if refusal.origin not in told:
+                signed = self.memory.recall(refusal.origin)
+                # What is remembered was looked at. Where it is more now, a sealer was at work since this tree was read.
+                if refusal.origin not in told and (signed is None or signed.size <= tree.size):
                     found.append(refusal)
         return found
 

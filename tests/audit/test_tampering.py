@@ -5,9 +5,11 @@ the tampered database exports.
 """
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
@@ -16,6 +18,7 @@ import pytest
 from api.sealing import issue_sealing_key
 from api.wiring import Services
 from ledger.commands import EraseCredential, RevokeCredential
+from ledger.sealed_log import SealedLog
 from ledger.tlog import checkpoints, notes
 from ledger.tlog.bundle import Seal, encode_seal, finish_seal, parse_seal
 from ledger.tlog.merkle import Frontier, leaf_hash
@@ -24,12 +27,14 @@ from ledger.tlog.verifying import known_from, verify
 from ledger.values import EmailAddress, RevocationReason
 from projections.sealed.checking import check
 from projections.sealed.exporting import checkpoint_of
-from projections.sealed.integrating import entry_of
-from projections.sealed.signing import signer_key
+from projections.sealed.integrating import entry_of, integrate
+from projections.sealed.memory import SignerMemory
+from projections.sealed.signing import Signer, signer_key
 from projections.sealed.trees import ROOT, origin_of, write_tiles
 from tests import given
 from tests.audit.test_bundles import a_bundle, an_export, policy_of
 from tests.projections.test_sealing import Sealing, backed_up, declared, restored, sealing, some_events
+from tests.waiting import until
 
 
 def looked_at(by_hand: Sealing, known: Sequence[Known] = (), organisation: UUID | None = None) -> dict[str, Report]:
@@ -561,3 +566,74 @@ def test_a_checkpoint_that_was_taken_away_hides_nothing_where_nobody_remembers_i
         assert report.verdict is Verdict.TAMPERED
         assert [one.index for one in report.findings if one.verdict is Verdict.TAMPERED] == [0]
         assert Verdict.UNTRUSTED in {one.verdict for one in report.findings}
+
+
+class AtWork(SignerMemory):
+    """The memory of a signer that goes on sealing, in a connection of its own, whenever somebody reads it."""
+
+    def __init__(self, by_hand: Sealing, organisation: UUID) -> None:
+        super().__init__(by_hand.services.settings.signer_memory_file)
+        self._by_hand = by_hand
+        self._organisation = organisation
+
+    def recall(self, origin: str) -> Frontier | None:
+        self._seal()
+        return super().recall(origin)
+
+    def owed(self, log: SealedLog) -> Iterator[tuple[str, Frontier]]:
+        self._seal()
+        return super().owed(log)
+
+    def _seal(self) -> None:
+        by_hand = self._by_hand
+        some_events(by_hand.services, given.an_organisation(by_hand.services))
+        some_events(by_hand.services, self._organisation)
+        by_hand.seal()
+        some_events(by_hand.services, self._organisation)  # which the next to read will see signed
+        integrate(by_hand.services.log, by_hand.integrating, by_hand.log.base)
+
+
+def test_a_ledger_that_is_sealed_meanwhile_is_ok(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        with AtWork(by_hand, organisation) as memory:
+            for origin, report in check(services.log, by_hand.log, memory):
+                assert report.verdict is Verdict.OK, (origin, report.findings)
+
+
+def test_a_signer_at_work_refuses_nothing(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    with sealing(services) as by_hand, services.store.connect() as connection:
+        by_hand.seal()
+        with AtWork(by_hand, organisation) as memory:
+            assert Signer(memory, services.keyring).refusals(connection, by_hand.log) == []
+
+
+def test_what_a_signer_remembers_a_moment_before_it_shows_it_is_no_loss(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation)
+    file = services.settings.signer_memory_file
+
+    def sign() -> None:
+        with services.store.connect() as connection, SignerMemory(file) as memory:
+            Signer(memory, services.keyring).sign_heads(connection, by_hand.log, datetime.now(UTC))
+
+    def look() -> Verdict:
+        with SignerMemory(file) as memory:
+            return worst(dict(check(services.log, by_hand.log, memory)))
+
+    with sealing(services) as by_hand, services.store.connect() as holding, ThreadPoolExecutor(2) as threads:
+        by_hand.seal()
+        some_events(services, organisation)
+        integrate(services.log, by_hand.integrating, by_hand.log.base)
+        origin, before = origin_of(by_hand.log.base, organisation), by_hand.checkpoint(organisation).size
+        with holding.transaction():  # so that the signer waits with what it shows
+            holding.execute("SELECT FROM sealed_tree WHERE tree = %s FOR UPDATE", (organisation,))
+            signing = threads.submit(sign)
+            until(lambda: getattr(by_hand.signer.memory.recall(origin), "size", 0) > before)
+            looking = threads.submit(look)
+            time.sleep(0.3)
+            assert not looking.done()
+        signing.result()
+        assert looking.result() is Verdict.OK
