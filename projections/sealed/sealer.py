@@ -25,7 +25,7 @@ from projections.sealed.signing import SIGNING, TREES_MAX, Signer, SignerRefuses
 from projections.sealed.trees import Connection, position_of
 
 RETRY_SECONDS = 10.0  # what the sealer stops at takes a person, or a database that comes back
-ROUNDS_MAX = 100  # a few seconds of them: then somebody who stops the sealer, or changes its key, is heeded
+ROUNDS_MAX = 100  # a few seconds of them: then it is looked whether the key was changed
 OPEN_SECONDS = 1.0  # how long to wait for whoever opens the sealed log at the first start
 STOP_SECONDS_MAX = 30.0  # a round is bounded by its statements' timeouts
 CHECK_SECONDS = 1.0  # how old what a process knows of the delay may be
@@ -79,7 +79,7 @@ class Sealer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the round under way, and end. What is left is for the next one to start."""
+        """Finish the rounds under way, and end. What is left is for the next one to start."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS_MAX)
@@ -121,7 +121,7 @@ class Sealer:
                 continue
             begin(connection, signer, state)
             while not self._stopping.is_set():
-                seal(self._log, integrating, connection, signer, state)
+                seal(self._log, integrating, connection, signer, state, stopping=self._stopping)
                 self._await_events(connection)
                 newer = sealed_log(self._log)
                 if newer is not None and newer.version != state.version:
@@ -166,8 +166,11 @@ def seal(
     signer: Signer,
     state: SealedLog,
     rounds_max: int = ROUNDS_MAX,
+    stopping: threading.Event | None = None,
 ) -> int:
     """Seal and sign what there is to, a round of `ROUND_EVENTS_MAX` at a time; returns how many events were sealed.
+
+    Once `stopping` is set, no further round is begun.
 
     While one round is signed, the next is put into the trees, by a connection and a thread of its own. To the signer
     that is nothing new: it goes by what it finds there. `signing` is the connection that has the lead, so that whoever
@@ -178,7 +181,7 @@ def seal(
     sealed = some = integrate(log, integrating, state.base)
     with ThreadPoolExecutor(1, "integrating") as thread:
         for _ in range(rounds_max - 1):
-            if some < ROUND_EVENTS_MAX:
+            if some < ROUND_EVENTS_MAX or (stopping is not None and stopping.is_set()):
                 break
             following = thread.submit(integrate, log, integrating, state.base)
             sign(signing, signer, state)

@@ -1,6 +1,7 @@
 """The provable log: every event a leaf, heads signed, and nothing signed that does not follow from the events."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -339,6 +340,16 @@ def test_no_more_rounds_are_sealed_in_one_go_than_asked_for(services: Services) 
         about = services.log, by_hand.integrating, by_hand.connection, by_hand.signer, by_hand.log
         assert seal(*about, 2) == 2 * ROUND_EVENTS_MAX
         assert seal(*about, 1) == services.log.head() - 2 * ROUND_EVENTS_MAX
+
+
+def test_who_is_stopped_begins_no_further_round_and_signs_what_it_sealed(services: Services) -> None:
+    organisation, stopping = given.an_organisation(services), threading.Event()
+    rounds_of_events(services, organisation)
+    stopping.set()
+    with sealing(services) as by_hand:
+        about = services.log, by_hand.integrating, by_hand.connection, by_hand.signer, by_hand.log
+        assert seal(*about, stopping=stopping) == ROUND_EVENTS_MAX
+        assert by_hand.checkpoint(organisation).size == tree_size(by_hand, organisation) > 0
 
 
 @pytest.mark.parametrize(
