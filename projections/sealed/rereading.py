@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
-from psycopg.errors import DataError, StatementTooComplex
+from psycopg.errors import DataError, QueryCanceled, StatementTooComplex
 
 from ledger.store.log import Stored
 from ledger.tlog import checkpoints, heads
@@ -22,6 +22,7 @@ from projections.sealed.integrating import entry_of
 from projections.sealed.trees import INSTALLATION, ROOT, Connection, Tree, fetch, split
 
 CHUNK_LEAVES = 2_000  # read at once: a megabyte or two
+DEPTH_MAX = 500  # of brackets in an event that PostgreSQL reads: of nearly a thousand in each other Python reads none
 
 
 class Changed(Exception):
@@ -89,7 +90,8 @@ AND e.notification_id = l.position
 
 # The plain form: the event's bytes begin with its context and the time in it, which has microseconds and is in UTC. No
 # other key may be taken for these two, so their names stand nowhere else, nor anything by which JSON spells a letter in
-# another way. So what is read here is what `integrating.entry_of` reads, which a test tries with events that are drawn.
+# another way; nor is it nested deeper than Python reads. So what is read here is what `integrating.entry_of` reads,
+# which a test tries with events that are drawn.
 # Types are told wherever they are not plain: then PostgreSQL's own functions fit best, whatever others the schema has.
 _AGREED = f"""
 SELECT l.tree, count(*) FILTER (WHERE
@@ -101,6 +103,11 @@ SELECT l.tree, count(*) FILTER (WHERE
     AND position('"context"'::bytea IN s.rest) = 0
     AND position('"at"'::bytea IN s.rest) = 0
     AND position('\\\\u'::bytea IN s.rest) = 0
+    AND (
+        octet_length(e.state) < {2 * DEPTH_MAX}
+        OR char_length(convert_from(e.state, 'UTF8'::name))
+            - char_length(translate(convert_from(e.state, 'UTF8'::name), '[{{', '')) < {DEPTH_MAX}
+    )
     AND convert_from(e.state, 'UTF8'::name)::json IS NOT NULL
     AND l.entry = convert_to(
         '{{"aggregate":"' || e.originator_id::text
@@ -121,14 +128,14 @@ GROUP BY l.tree
 def agreed_hashes(connection: Connection, growths: Sequence[Growth]) -> dict[UUID, list[bytes]]:
     """The hashes of those leaves which PostgreSQL, too, finds to be what their events give: all of a growth's or none.
 
-    What it cannot read as JSON ends its statement, and then there are none at all. Not for within a transaction, which
-    that would end, too.
+    What it cannot read as JSON, or not in the time that a statement has, ends its statement, and then there are none at
+    all. Not for within a transaction, which that would end, too.
     """
     if not growths:
         return {}
     try:
         rows = fetch(connection, _AGREED, _wanted(growths))
-    except (DataError, StatementTooComplex):
+    except (DataError, StatementTooComplex, QueryCanceled):
         return {}
     wanted = {one.tree: one.end - one.edge.size for one in growths}
     return {
@@ -176,7 +183,7 @@ def _entry_now(event: Stored, salt: bytes) -> bytes:
     """What the event would be sealed as now; nothing where it is no event any more."""
     try:
         return entry_of(event, salt)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return b""
 
 

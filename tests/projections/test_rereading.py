@@ -18,10 +18,13 @@ from ledger.store.log import Stored
 from ledger.tlog import leaves
 from ledger.tlog.leaves import SALT_BYTES
 from ledger.tlog.merkle import Frontier, leaf_hash
-from projections.sealed.integrating import entry_of
+from projections.sealed.integrating import entry_of, integrate
 from projections.sealed.rereading import Growth, agreed_hashes
+from projections.sealed.signing import NotAsSealed
 from projections.sealed.trees import INSTALLATION
+from tests import given as given_one
 from tests import golden
+from tests.projections.test_sealing import sealing
 
 STORED = sorted(Path(golden.__file__).parent.glob("*.json"))
 
@@ -63,7 +66,7 @@ def event_of(state: bytes, topic: str = "credential.described", organisation_id:
 
 def made_here(event: Stored, salt: bytes) -> bytes | None:
     """The entry that Python makes of an event; None where it is no event to it."""
-    with suppress(msgspec.MsgspecError, ValueError):
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
         return entry_of(event, salt)
     return None
 
@@ -114,6 +117,9 @@ ODD = [
     PLAIN + b"5",
     PLAIN.replace(b"one", b"\x00"),
     PLAIN.replace(b"one", b"\xff"),
+    # deeper than Python reads
+    spelt("", ',"x":' + "[" * 2_000 + "]" * 2_000),
+    spelt("", ',"x":' + '{"x":' * 2_000 + "5" + "}" * 2_000),
     # times in other spellings, or none
     timed("2026-03-02T09:30:15Z"),
     timed("2026-03-02T09:30:15.123456+00:00"),
@@ -211,3 +217,31 @@ def test_a_connection_that_is_lost_is_no_disagreement(services: Services) -> Non
         connection.close()
         with pytest.raises(psycopg.OperationalError):
             agreed_hashes(connection, [Growth(uuid4(), Frontier(), 2)])
+
+
+def test_what_postgresql_does_not_come_to_in_time_is_left_to_python(services: Services) -> None:
+    tree = uuid4()
+    with services.store.connect() as connection:
+        connection.execute(
+            "INSERT INTO sealed_leaf (tree, leaf_index, aggregate_id, aggregate_version, position, salt, entry) "
+            "SELECT %s, n, gen_random_uuid(), 1, n, '', '' FROM generate_series(0, 1999) n",
+            (tree,),
+        )
+        connection.execute("SET statement_timeout TO 1")  # a millisecond
+        assert agreed_hashes(connection, [Growth(tree, Frontier(), 2_000)]) == {}
+
+
+@pytest.mark.parametrize("depth", [5, 400, 600])
+def test_how_deep_an_event_may_be_for_postgresql(agrees: Agrees, depth: int) -> None:
+    event = event_of(spelt("", ',"x":' + "[" * depth + "]" * depth))
+    assert agrees(event, bytes(SALT_BYTES), entry_of(event, bytes(SALT_BYTES))) == (depth < 500)
+
+
+def test_an_event_that_is_too_deep_for_python_is_not_what_was_recorded(services: Services) -> None:
+    organisation = given_one.an_organisation(services)
+    with sealing(services) as by_hand:
+        integrate(services.log, by_hand.integrating, by_hand.log.base)
+        deep = spelt("", ',"x":' + "[" * 2_000 + "]" * 2_000)
+        by_hand.tamper("UPDATE ledger_events SET state = %s WHERE organisation_id = %s", deep, organisation)
+        with pytest.raises(NotAsSealed, match="is not what was recorded"):
+            by_hand.seal()
