@@ -122,17 +122,21 @@ class Sealer:
             begin(connection, signer, state)
             while not self._stopping.is_set():
                 seal(self._log, integrating, connection, signer, state, stopping=self._stopping)
-                self._await_events(connection)
+                self._await_events(integrating, connection)
                 newer = sealed_log(self._log)
                 if newer is not None and newer.version != state.version:
                     break  # another key, or another name
 
-    def _await_events(self, connection: Connection) -> None:
-        """Until enough events wait, or the first of them waited long enough."""
+    def _await_events(self, integrating: Connection, connection: Connection) -> None:
+        """Until enough events wait, or the first of them waited long enough.
+
+        Both connections are asked meanwhile: one that nobody uses for hours is forgotten by what lies on the way to
+        PostgreSQL, and only missed when there is something to seal.
+        """
         settings = self._log.settings
         since: float | None = None
         while not self._stopping.is_set():
-            waiting = self._log.head(connection=connection) - position_of(connection, TRACKING)
+            waiting = self._log.head(connection=connection) - position_of(integrating, TRACKING)
             now = time.monotonic()
             since = None if waiting <= 0 else since or now
             if since is not None and (waiting >= settings.seal_events or now - since >= settings.seal_seconds):

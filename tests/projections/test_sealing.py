@@ -36,7 +36,7 @@ from projections.sealed.signing import SIGNING, NotAsSealed, Signer, SignerRefus
 from projections.sealed.trees import INSTALLATION, ROOT, origin_of
 from tests import given
 from tests.conftest import OpenServices
-from tests.waiting import SECONDS_MAX
+from tests.waiting import SECONDS_MAX, until
 
 
 class Sealing:
@@ -605,6 +605,36 @@ def test_the_sealer_keeps_up_by_itself_and_hands_over(services: Services, open_a
     finally:
         first.stop()
         second.stop()
+
+
+def test_a_sealer_that_has_nothing_to_do_misses_either_of_its_connections(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.sealed.sealer.RETRY_SECONDS", 0.05)
+    open_sealed_log(services.log, services.ledger)
+    with services.store.connect() as connection:
+        backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        before = {pid for (pid,) in connection.execute(backends)}
+
+        def leader() -> int | None:
+            row = connection.execute(
+                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND NOT pid = ANY(%s)",
+                (list(before),),
+            ).fetchone()
+            return row and row[0]
+
+        sealer = Sealer(services.log)
+        sealer.start()
+        try:
+            assert wait_for_signing(services, services.log.head())
+            leading = until(leader)
+            connection.execute(
+                f"SELECT pg_terminate_backend(pid) FROM ({backends}) b WHERE NOT pid = ANY(%s)",  # noqa: S608
+                ([*before, leading],),
+            )
+            until(lambda: leader() not in (None, leading))
+        finally:
+            sealer.stop()
 
 
 def wait_for_signing(services: Services, position: int) -> bool:
