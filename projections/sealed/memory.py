@@ -62,12 +62,15 @@ class SignerMemory:
                     yield origin, frontier_from(size, frontier)
 
     def remember(self, signed: Iterable[tuple[str, Frontier]]) -> None:
-        """Keep these heads; they are on the disk when this returns."""
+        """Keep these heads; they are on the disk when this returns. A longer one that is known already stays: who lost
+        the lead while it signed may come here after whoever took it.
+        """
         rows = [(origin, frontier.size, b"".join(frontier.hashes)) for origin, frontier in signed]
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(
                 "INSERT INTO signed (origin, size, frontier) VALUES (?, ?, ?) "
-                "ON CONFLICT (origin) DO UPDATE SET size = excluded.size, frontier = excluded.frontier",
+                "ON CONFLICT (origin) DO UPDATE SET size = excluded.size, frontier = excluded.frontier "
+                "WHERE excluded.size >= signed.size",
                 rows,
             )

@@ -432,6 +432,20 @@ def test_who_does_not_know_of_the_trees_new_origin_adds_nothing_to_them(services
         assert by_hand.seal() == 2
 
 
+def test_who_signed_before_another_took_the_lead_does_not_make_the_memory_forget(services: Services) -> None:
+    shorter, longer = merkle.Frontier(), merkle.Frontier()
+    shorter.extend([leaf_hash(b"1")])
+    longer.extend([leaf_hash(b"1"), leaf_hash(b"2")])
+    file = services.settings.signer_memory_file
+    with SignerMemory(file) as slow, SignerMemory(file) as new:
+        slow.remember([("log", merkle.Frontier())])
+        new.remember([("log", longer)])
+        slow.remember([("log", shorter)])
+        kept = new.recall("log")
+        assert kept is not None
+        assert (kept.size, kept.root()) == (2, longer.root())
+
+
 # --- restores --------------------------------------------------------------------------------------------------------
 
 
