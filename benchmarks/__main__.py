@@ -103,7 +103,7 @@ def _write(found: dict[str, Any]) -> None:
     file = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
     earlier = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps({**earlier, **found}, indent=2) + "\n")
-    write_report(json.loads(file.read_text()))
+    write_report({day.stem: json.loads(day.read_text()) for day in sorted(RESULTS.glob("*.json"))})
 
 
 def _conditions(conninfo: str) -> dict[str, Any]:

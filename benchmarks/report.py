@@ -1,6 +1,7 @@
 """docs/performance.md from what was measured: each ratio beside what was to be reached.
 
-Each part has its rows of the table and its section; what was not measured on the day is named, and has neither.
+Each part has its rows of the table and its section, of the newest day on which it was measured; what is not of the
+last day is named.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +11,9 @@ from typing import Any
 REPORT = Path(__file__).parent.parent / "docs" / "performance.md"
 
 
-def write_report(found: Mapping[str, Any]) -> None:
-    """Write the tables anew."""
-    REPORT.write_text(_report(found))
+def write_report(days: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the tables anew, from what was measured on each day, oldest first."""
+    REPORT.write_text(_report(days))
 
 
 _DRF = "Django REST framework with API keys"
@@ -345,7 +346,17 @@ def _figures(found: Measured) -> str:
     return "\n".join(f"| {name} | {value:,.0f} |" for name, value in figures.items())
 
 
-def _report(found: Measured) -> str:
+def _earlier(days: Mapping[str, Measured]) -> str:
+    """Which parts are of which day before the last."""
+    *before, _ = days
+    day_of = {part: day for day in days for part in days[day].keys() & (_RATIOS.keys() | _SECTIONS.keys())}
+    parts = {day: sorted(part for part, newest in day_of.items() if newest == day) for day in before}
+    said = [f"Of {day}: {', '.join(names)}." for day, names in parts.items() if names]
+    return " ".join([*said, "A machine of one day may be twice as fast as that of another."]) if said else ""
+
+
+def _report(days: Mapping[str, Measured]) -> str:
+    found = {part: measured for day in days.values() for part, measured in day.items()}
     c = found["conditions"]
     table = "\n".join(
         f"| {work} | {peer} | {ratio:.2f} | {'' if aim is None else aim} |"
@@ -356,7 +367,6 @@ def _report(found: Measured) -> str:
     sections = [section(found[part]) for part, section in _SECTIONS.items() if part in found]
     listing = found.get("listing", {})
     sections += [section(listing) for name, section in _SECTIONS_OF_LISTING.items() if name in listing]
-    missing = sorted((_RATIOS.keys() | _SECTIONS.keys()) - found.keys())
     packages = ", ".join(f"{name} {version}" for name, version in c["packages"].items())
     settings = ", ".join(f"{name} {value}" for name, value in c["postgresql"].items())
     peers = ", ".join(f"{name} {version}" for name, version in c.get("peers", {}).items())
@@ -368,7 +378,7 @@ the same work, or with a limit: Flask's hello, PostgreSQL's COPY, a plain insert
 
 {c["cores"]} cores ({c["machine"]}), {c["memory_gib"]} GiB; Python {c["python"]}; {packages}; PostgreSQL: {settings}.
 On Node {c.get("node", "")}: {peers}. The last of it was measured at {c["at"]}.
-{f"Not measured on that day: {', '.join(missing)}." if missing else ""}
+{_earlier(days)}
 
 `make bench` needs wrk, Node and npm, and the better part of an hour on a quiet machine. `.venv/bin/python -m benchmarks
 --only tokens` measures one part again.

@@ -55,13 +55,14 @@ _COUNTS = (
     "SELECT * FROM unnest(%s::uuid[], %s::date[], %s::text[], %s::bigint[]) "
     "ON CONFLICT (credential_id, day, code) DO UPDATE SET verifications = c.verifications + EXCLUDED.verifications"
 )
-# Whose a credential is, its first event says. A row of these is shared by all that verifies for an organisation, so it
-# is the last to be locked.
+# Whose a credential is, its first event says; where that was changed and says nothing, all the others are added up. A
+# row of these is shared by all that verifies for an organisation, so it is the last to be locked.
 _SUMS = (
     "INSERT INTO organisation_verification_count AS c (organisation_id, day, code, verifications) "
     "SELECT e.organisation_id, w.day, w.code, sum(w.verifications) "
     "FROM unnest(%s::uuid[], %s::date[], %s::text[], %s::bigint[]) AS w (credential_id, day, code, verifications) "
     "JOIN ledger_events e ON e.originator_id = w.credential_id AND e.originator_version = 1 "
+    "WHERE e.organisation_id IS NOT NULL "
     "GROUP BY e.organisation_id, w.day, w.code ORDER BY e.organisation_id, w.day, w.code "
     "ON CONFLICT (organisation_id, day, code) DO UPDATE SET verifications = c.verifications + EXCLUDED.verifications"
 )

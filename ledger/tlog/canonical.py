@@ -11,6 +11,7 @@ from typing import Any
 
 SIZE_MAX = 2**63 - 1  # indexes and sizes are signed 64-bit integers in the tools that others wrote
 _DIGITS_MAX = len(str(SIZE_MAX))
+NESTED_MAX = 100  # objects and lists in each other; what the log writes has a handful
 
 
 def parse_decimal(text: str) -> int:
@@ -46,18 +47,31 @@ def parse_hash(text: str) -> bytes:
 
 
 def parse_json(text: bytes) -> Any:
-    """The value of a text in JSON that every reader reads alike: UTF-8, and no object has a key twice.
+    """The value of a text in JSON that every reader reads alike: UTF-8, no object has a key twice, and it has no more
+    levels than `NESTED_MAX`.
 
     Nothing stands before it, and after it at most what ends a line.
     """
-    try:
-        whole = text.decode()
-        value, end = _decode(whole)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    whole = text.decode()
+    # Looked at beforehand: how deep the decoder itself can go depends on who called it, and so would the verdict.
+    if text.count(b"{") + text.count(b"[") > NESTED_MAX and _nested(whole) > NESTED_MAX:
+        raise ValueError("it is nested too deeply")
+    value, end = _decode(whole)
     if end < len(whole) - whole.endswith("\n"):
         raise ValueError("more stands behind it")
     return value
+
+
+def _nested(text: str) -> int:
+    """How many objects and lists lie in each other, where a text is JSON."""
+    depth = deepest = 0
+    for bracket in _BESIDE_BRACKETS.sub("", text):
+        depth += 1 if bracket in "{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+_BESIDE_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^][{}"]++')
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

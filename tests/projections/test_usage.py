@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from api.wiring import Services
 from ledger.commands import DescribeCredential, EraseCredential, RevokeCredential
+from ledger.store.migrate import migrate
 from ledger.values import AnyAddress, Label, RevocationReason
 from ledger.verification import Code
 from projections.rebuild import rebuild
@@ -145,6 +146,48 @@ def sums(services: Services, organisation_id: UUID) -> dict[date, dict[str, int]
         (organisation_id,),
     )
     return {row["day"]: row["codes"] for row in rows}
+
+
+def counted_before_there_were_sums(services: Services) -> None:
+    """As a database is that the release before wrote, migrated."""
+    with services.store.connect() as connection:
+        connection.execute("DROP TABLE organisation_verification_count")
+        connection.execute("DELETE FROM schema_migration WHERE name = 'answers_of_organisations'")
+    assert [step.name for step in migrate(services.store.conninfo, services.settings.schema)] == [
+        "answers_of_organisations"
+    ]
+
+
+def test_the_sums_begin_with_what_was_counted_before_there_were_any(services: Services) -> None:
+    usage = UsageRecorder(services.store, 60)
+    organisations = [given.an_organisation(services, name) for name in ("Acme", "Umbrella")]
+    for number, organisation in enumerate(organisations):
+        for _ in range(2):
+            credential = given.a_credential(services, organisation)[0].id
+            usage.note(credential, 1, NOW)
+            usage.note(credential, 1, NOW - timedelta(days=number), code=Code.REVOKED)
+    usage.note(ONE, 1, NOW)  # of which the log knows nothing
+    usage.flush()
+    known = [sums(services, organisation) for organisation in organisations]
+    assert known[0] == {NOW.date(): {"VALID": 2, "REVOKED": 2}}
+    counted_before_there_were_sums(services)
+    assert [sums(services, organisation) for organisation in organisations] == known
+
+
+def test_an_event_that_somebody_changed_keeps_no_usage_from_being_written(services: Services) -> None:
+    organisation = given.an_organisation(services)
+    changed, other = (given.a_credential(services, organisation)[0].id for _ in range(2))
+    with services.store.connect() as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("UPDATE ledger_events SET organisation_id = NULL WHERE originator_id = %s", (changed,))
+    usage = UsageRecorder(services.store, 60)
+    usage.note(changed, 1, NOW)
+    usage.note(other, 1, NOW)
+    usage.flush()
+    assert written(services) == {(changed, 1): NOW, (other, 1): NOW}
+    assert sums(services, organisation) == {NOW.date(): {"VALID": 1}}
+    counted_before_there_were_sums(services)
+    assert sums(services, organisation) == {NOW.date(): {"VALID": 1}}
 
 
 noted = st.tuples(

@@ -14,4 +14,5 @@ INSERT INTO organisation_verification_count (organisation_id, day, code, verific
 SELECT e.organisation_id, v.day, v.code, sum(v.verifications)
 FROM verification_count v
 JOIN ledger_events e ON e.originator_id = v.credential_id AND e.originator_version = 1
+WHERE e.organisation_id IS NOT NULL
 GROUP BY e.organisation_id, v.day, v.code;

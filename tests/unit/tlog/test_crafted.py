@@ -11,6 +11,7 @@ import pytest
 from ledger import auditing
 from ledger.tlog import bundle, checkpoints, notes
 from ledger.tlog.bundle import ERASED, ErasureLine, HeadLine, Later, LeafLine, Manifest, Seal
+from ledger.tlog.canonical import NESTED_MAX
 from ledger.tlog.checkpoints import Checkpoint
 from ledger.tlog.entered import Entered
 from ledger.tlog.notes import NOTE_BYTES_MAX
@@ -154,6 +155,30 @@ def test_personal_fields_that_are_no_text_make_a_leaf_malformed() -> None:
     told = bundle.encode_leaf_line(line._replace(payload=line.payload._replace(personal={"email": "x"})))
     with pytest.raises(bundle.InvalidBundle):
         bundle.parse_leaf_line(told.replace(b'"email":"x"', rb'"email":"\ud800"'))
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+def called_deeply(file: list[bytes], calls: int) -> Report:
+    return called_deeply(file, calls - 1) if calls else verify(file, policy())
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [(NESTED_MAX - 1, Verdict.OK), (NESTED_MAX, Verdict.TAMPERED), (800, Verdict.TAMPERED), (10**6, Verdict.TAMPERED)],
+)
+def test_what_is_nested_too_deeply_is_so_for_whoever_calls_the_verifier(levels: int, verdict: Verdict) -> None:
+    file = sealed_with(state(brackets='["{')[:-1] + b',"a":%b}' % nested(levels))
+    assert {called_deeply(file, calls).verdict for calls in (0, 100, 200)} == {verdict}
+
+
+def test_personal_fields_that_are_nested_too_deeply_make_a_leaf_malformed() -> None:
+    file = sealed_with(state(), replace(MANIFEST, personal=True), personal={"a": "HERE"})
+    for levels in (NESTED_MAX, *range(850, 1000), 10**6):  # about our own bound, about that of Python, and beyond
+        crafted = [line.replace(b'"HERE"', nested(levels)) for line in file]
+        assert (Verdict.MALFORMED, 1) in found(verify(crafted, policy()))
 
 
 # --- personal data that was asked for and is kept back ---------------------------------------------------------------

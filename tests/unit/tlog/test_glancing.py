@@ -104,6 +104,13 @@ def test_a_glance_leaves_alone_personal_fields_that_were_asked_for_in_clear() ->
     assert glance(replace(MANIFEST, personal=True), line) is None
 
 
+def test_a_glance_goes_no_deeper_into_an_event_than_a_close_look() -> None:
+    for levels in (*range(90, 110), *range(850, 1000)):  # about our own bound, and about that of Python
+        nested = b'{"context":{"at":"%b"},"a":%b%b}' % (AT.encode(), b"[" * levels, b"]" * levels)
+        lines = chunk(leaf_of(BEGIN, str(UUID(int=1)), "credential.created", AT, "1", nested))
+        assert glance(MANIFEST, lines) == examine(MANIFEST, lines)
+
+
 # --- whatever the lines ----------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
