@@ -142,16 +142,23 @@ def _runs(group: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("ending", "to_all"),
+    [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)],
+)
 def test_it_serves_until_a_signal_and_leaves_nothing_running(
-    installation: Installation, ending: signal.Signals
+    installation: Installation, ending: signal.Signals, to_all: bool
 ) -> None:
     server = installation.serve()
     installation.await_url()
     assert the_token(installation)
 
-    server.send_signal(ending)
+    if to_all:  # as a terminal does at Ctrl-C, and systemd at a stop
+        os.killpg(server.pid, ending)
+    else:
+        server.send_signal(ending)
     server.wait(STOP_SECONDS_MAX)
+    assert "Killing" not in installation.complained()  # a worker that did not heed it
 
     # Python's own keeper of shared resources ends a moment after the process it kept them for.
     deadline = time.monotonic() + 10
