@@ -1,9 +1,10 @@
 """Over HTTP: verifying and creating, against Flask's hello and against what others verify and create with.
 
 All applications run on this machine with the same workers and threads, all of them up, loaded in turns by wrk; only
-ratios within one run mean anything. Each verifies keys drawn evenly from all there are: ours from PostgreSQL at every
-request, and from memory; Django REST framework with djangorestframework-api-key, on the same server; Better Auth's
-API-key plugin, on Node. Keys are created by ours and by the eventsourcing library.
+ratios within one run mean anything. What the server adds to each is told by one without any framework, and what is left
+by calling the applications without a server. Each verifies keys drawn evenly from all there are: ours from PostgreSQL
+at every request, and from memory; Django REST framework with djangorestframework-api-key, on the same server; Better
+Auth's API-key plugin, on Node. Keys are created by ours and by the eventsourcing library.
 """
 
 import json
@@ -20,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from api.schemas.verification import QUESTIONS_MAX
 from api.wiring import open_services
 from benchmarks.given import administrator, organisation, some_keys, verifier
+from benchmarks.in_process import answering
 from benchmarks.loading import (
     CONNECTIONS,
     THREADS,
@@ -36,6 +38,7 @@ from benchmarks.peers.filling import better_auth_environment, drf_environment, f
 from ledger.settings import Settings
 
 WARMING_SECONDS = 10.0
+IN_PROCESS_KEYS = 2_000  # of which a worker remembers many more by default
 JSON = {"Content-Type": "application/json"}
 
 
@@ -52,6 +55,7 @@ def measure(
     with TemporaryDirectory(prefix="keyledger-bench-") as scratch, ExitStack() as stack:
         directory = Path(scratch)
         hello = stack.enter_context(served("benchmarks.peers.hello:app", {}))
+        bare = stack.enter_context(served("benchmarks.peers.bare:app", {}))
         environment = environment_of(conninfo, settings)
         # One that keeps every key in memory, as a worker does that has seen them all, and one that keeps none. For as
         # long as the run takes, so that what was filled before it is not asked for again within it.
@@ -69,6 +73,7 @@ def measure(
         verify = verify_script(directory / "verify.lua", gateway, secrets)
         targets = [
             Target("hello", hello, script(directory / "hello.lua", "GET", "/", {})),
+            Target("bare", bare, script(directory / "bare.lua", "GET", "/", {})),
             Target("verify", ours, verify),
             Target("cached_verify", cached, verify),
             Target("cached_authorize", cached, _authorize_script(directory / "authorize.lua", gateway, secrets)),
@@ -89,6 +94,7 @@ def measure(
         for target in targets:
             load(target, WARMING_SECONDS)  # connections, caches, pages
         medians = in_turns(targets, seconds, rounds)
+    in_process = answering(environment, gateway, secrets[:IN_PROCESS_KEYS])
     per_second = {name: found["per_second"] for name, found in medians.items()}
     return {
         "workers": WORKERS,
@@ -98,7 +104,9 @@ def measure(
         "seconds": seconds,
         "rounds": rounds,
         "medians": medians,
+        "in_process_us": in_process,
         "ratios": {
+            "bare/hello": per_second["bare"] / per_second["hello"],
             "verify/hello": per_second["verify"] / per_second["hello"],
             "verify/drf": per_second["verify"] / per_second["drf_verify"],
             "verify/better_auth": per_second["verify"] / per_second["better_auth_verify"],

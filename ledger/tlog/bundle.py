@@ -15,7 +15,7 @@ itself was asked for is always among those that are there. docs/auditing.md tell
 
 import json
 import re
-from binascii import hexlify, unhexlify
+from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -243,21 +243,37 @@ _MANIFEST_FIELDS = ("origin", "label", "size", "export", "requested_at", "reques
 
 def encode_head_line(head: HeadLine) -> bytes:
     """The line of a head."""
-    return _line(
-        {
-            "type": "head",
-            "index": head.head_index,
-            "origin": head.origin,
-            "size": head.size,
-            "root": encode_base64(head.root),
-            "salt": head.salt.hex(),
-            "between": _hashes(head.between),
-        }
+    return b'{"type":"head","index":%d,"origin":%b,"size":%d,"root":"%b","salt":"%b","between":[%b]}\n' % (
+        head.head_index,
+        _encode(head.origin),
+        head.size,
+        b2a_base64(head.root, newline=False),
+        hexlify(head.salt),
+        b",".join([b'"%b"' % b2a_base64(each, newline=False) for each in head.between]),
     )
 
 
 def parse_head_line(line: bytes) -> HeadLine:
     """The head of a line; raises InvalidBundle unless `encode_head_line` gives exactly this line for it."""
+    match = _HEAD.fullmatch(line)
+    if match is None:
+        return _head_parsed(line)
+    index, origin, size, root, salt, between = match.groups()
+    try:
+        return HeadLine(
+            _number(int(index)),
+            origin.decode(),
+            _number(int(size)),
+            a2b_base64(root),
+            unhexlify(salt),
+            tuple(map(a2b_base64, between[1:-1].split(b'","'))) if between else (),
+        )
+    except ValueError as error:  # of what is not UTF-8
+        raise InvalidBundle(f"this is not a head: {error}") from None
+
+
+def _head_parsed(line: bytes) -> HeadLine:
+    """The head of a line whose origin is spelt with escapes, which hardly any is; or what is wrong with it."""
     return _parsed(
         line,
         "head",
@@ -271,6 +287,20 @@ def parse_head_line(line: bytes) -> HeadLine:
         ),
         encode_head_line,
     )
+
+
+def _head_pattern() -> re.Pattern[bytes]:
+    """Of a head's line, where its origin needs no escapes: then this has no other spelling."""
+    number, salt = rb"(0|[1-9][0-9]{0,18})", rb"([0-9a-f]{32})"
+    # The last letter before the padding has two bits that stand for nothing, and are zero.
+    digest = rb"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
+    return re.compile(
+        rb'\{"type":"head","index":%b,"origin":"([^"\\\x00-\x1f]*+)","size":%b,"root":"(%b)","salt":"%b",'
+        rb'"between":\[((?:"%b"(?:,"%b")*+)?)\]\}\n' % (number, number, digest, salt, digest, digest)
+    )
+
+
+_HEAD = _head_pattern()
 
 
 def encode_later(later: Later) -> bytes:
@@ -469,7 +499,10 @@ def type_of(line: bytes) -> str:
 
 
 def _encode(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _line(fields: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ an entry under the label was kept back among that, only all entries of the root 
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ledger.tlog.bundle import HeadLine, generations
 from ledger.tlog.checkpoints import Checkpoint
@@ -15,6 +16,14 @@ from ledger.tlog.checkpoints import encode as encode_checkpoint
 from ledger.tlog.heads import Head, head_digest
 from ledger.tlog.heads import encode as encode_head
 from ledger.tlog.merkle import HASH_BYTES, Frontier, InvalidProof, complete_subtrees, leaf_hash
+
+
+class Stated(NamedTuple):
+    """What an entry of the root log states of a tree: the root that it has at a size."""
+
+    head_index: int
+    size: int
+    root: bytes
 
 
 class Entered:
@@ -37,7 +46,7 @@ class Entered:
         self._walk(line.head_index, line.between)
         entry = encode_head(Head(self._label, head_digest(line.salt, encode_checkpoint(checkpoint))))
         self._root_log.append(leaf_hash(entry))
-        if not _is_earlier(line.origin, self._origin):
+        if line.origin != self._origin and not _is_earlier(line.origin, self._origin):
             self._of_others.append(line.head_index)
         self._indexes.append(line.head_index)
         self._sizes.append(line.size)
@@ -50,14 +59,10 @@ class Entered:
         if self._root_log.root() != root.root:
             raise InvalidProof("the entries under the label are not those that the root log holds")
 
-    def heads(self) -> Iterator[tuple[int, Checkpoint]]:
-        """The entries in their order: the index in the root log, and what the head there states.
-
-        To be read when all of them were opened. All have the origin of today, as that is the same log.
-        """
+    def heads(self) -> Iterator[Stated]:
+        """The entries in their order. To be read when all of them were opened."""
         for number, (index, size) in enumerate(zip(self._indexes, self._sizes, strict=True)):
-            root = bytes(self._roots[number * HASH_BYTES : (number + 1) * HASH_BYTES])
-            yield index, Checkpoint(self._origin, size, root)
+            yield Stated(index, size, bytes(self._roots[number * HASH_BYTES : (number + 1) * HASH_BYTES]))
 
     def strange(self) -> Iterator[str]:
         """What no honest log enters under a label: what follows from the origins and the order of the entries."""
@@ -89,6 +94,6 @@ class Entered:
 
 
 def _is_earlier(origin: str, now: str) -> bool:
-    """Whether a log had this origin before it had the one that it has now, or it is the same."""
+    """Whether a log had this origin before it had the one that it has now."""
     entered, current = generations(origin), generations(now)
     return entered is not None and current is not None and entered[0] == current[0] and entered[1] <= current[1]

@@ -22,6 +22,7 @@ from ledger.tlog.bundle import (
 )
 from ledger.tlog.canonical import SIZE_MAX
 from ledger.tlog.checkpoints import Checkpoint
+from ledger.tlog.entered import Stated
 from ledger.tlog.leaves import SALT_BYTES, InvalidLeaf, Leaf, state_digest
 from ledger.tlog.leaves import parse as parse_leaf
 from ledger.tlog.merkle import HASH_BYTES, Frontier, leaf_hash
@@ -57,7 +58,7 @@ class Stretch(NamedTuple):
     requested: bool
 
 
-_NO_HEAD = Known(Checkpoint("none", SIZE_MAX, bytes(HASH_BYTES)), None, "")
+_NO_HEAD = Stated(-1, SIZE_MAX, bytes(HASH_BYTES))
 """Stands after the last head: no tree has so many leaves."""
 
 
@@ -75,7 +76,7 @@ class Examination:
         tree: str,
         asked: Filter,
         known: Iterable[Known] = (),
-        heads: Iterable[Known] = (),
+        heads: Iterable[Stated] = (),
         *,
         request: Manifest | None = None,
         begin: int = 0,
@@ -94,8 +95,8 @@ class Examination:
         self._known: dict[int, list[Known]] = {}
         self._others: list[Known] = []  # what is known of these leaves otherwise
         self._heads = iter(heads)
-        self._head: Known | None = None  # the next of them, from the first leaf on
-        self._other_heads: list[Known] = []
+        self._head: Stated | None = None  # the next of them, from the first leaf on
+        self._other_heads: list[Stated] = []
         self._earliest = self._latest = ""  # the times of leaves
         self._erased: set[str] = set()  # the aggregates whose erasure is in the log
         self._requested = False
@@ -162,7 +163,7 @@ class Examination:
             return False
         self._compare_heads()
         taken = 0
-        while (size := self._head_due().checkpoint.size) < end:
+        while (size := self._head_due().size) < end:
             self._waiting += leaves.hashes[taken : size - begin]
             self._next, taken = size, size - begin
             self._compare_heads()
@@ -228,11 +229,12 @@ class Examination:
             self.report.add(Verdict.TAMPERED, f"{checkpoint.size} leaves were signed, and there are {self._next} here")
         elif self._edge().root() == checkpoint.root:
             # Both were signed, and these leaves lead to one of them.
-            for one in (*self._others, *(self._other_heads if heads_proved else ())):
-                self.report.add(
-                    Verdict.FORK,
-                    f"the first {one.checkpoint.size} leaves are not those of {one.source}, which was signed as well",
-                )
+            others = [(one.checkpoint.size, one.source) for one in self._others]
+            if heads_proved:
+                others += [(head.size, f"entry {head.head_index} of the root log") for head in self._other_heads]
+            for size, source in others:
+                text = f"the first {size} leaves are not those of {source}, which was signed as well"
+                self.report.add(Verdict.FORK, text)
         else:
             if self._entered is not None and self._entered.root() == checkpoint.root:
                 text = "the entries are those that were signed, and the hashes beside them are not"
@@ -260,7 +262,7 @@ class Examination:
         self._waiting.clear()
         return self._signed
 
-    def _head_due(self) -> Known:
+    def _head_due(self) -> Stated:
         """The next head of which the root log tells. They are there when the first leaf is looked at."""
         if self._head is None:
             self._head = next(self._heads, _NO_HEAD)
@@ -268,8 +270,8 @@ class Examination:
 
     def _compare_heads(self) -> None:
         """Compare the heads that the root log has of the tree as it is up to here."""
-        while (head := self._head_due()).checkpoint.size <= self._next:
-            differs = head.checkpoint.size < self._next or head.checkpoint.root != self._edge().root()
+        while (head := self._head_due()).size <= self._next:
+            differs = head.size < self._next or head.root != self._edge().root()
             if differs and len(self._other_heads) < FINDINGS_MAX:
                 self._other_heads.append(head)
             self._head = next(self._heads, _NO_HEAD)

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
+ROW_HASHES = 64  # measured: fewer are added faster one by one
 
 Hashes = Callable[[int, int], bytes]
 """Reads the hash of the complete subtree at (level, index)."""
@@ -191,7 +192,11 @@ class Frontier:
         self.size += 1 << level
 
     def extend(self, leaf_hashes: Sequence[bytes]) -> None:
-        """Add some leaves; a row of nodes at a time, which takes a third of what adding each takes."""
+        """Add some leaves; of many, a row of nodes at a time, which takes less than adding each."""
+        if len(leaf_hashes) < ROW_HASHES:
+            for each in leaf_hashes:
+                self.append(each)
+            return
         row, edge, left = list(leaf_hashes), list[bytes](), self.size
         while row:
             if left & 1:

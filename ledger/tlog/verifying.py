@@ -74,8 +74,7 @@ def _verify(report: Report, lines: Iterator[bytes], policy: Policy, known: Seque
         if one.label not in (None, manifest.label):
             report.add(Verdict.FORK, f"in {one.source} this log has another label in the root log")
     entered, after = _open_heads(report, manifest, lines, digest)
-    heads = (Known(head, None, f"entry {index} of the root log") for index, head in entered.heads())
-    examination = Examination(report, manifest.tree, manifest.filter, of_this, heads, request=manifest)
+    examination = Examination(report, manifest.tree, manifest.filter, of_this, entered.heads(), request=manifest)
     leaves = _Leaves(chain([after], lines), digest)
     for chunk, stretch in spread(partial(look_at, manifest), leaves):
         if stretch is None or not examination.stretch(chunk.begin, stretch):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.tlog.merkle import (
     EMPTY_ROOT,
+    ROW_HASHES,
     Frontier,
     InvalidProof,
     complete_subtrees,
@@ -205,12 +206,19 @@ def test_a_frontier_has_the_root_at_every_size_and_can_be_kept() -> None:
 
 
 def test_a_frontier_grows_by_many_leaves_as_by_one_after_the_other() -> None:
-    hashes = list(map(leaf_hash, ENTRIES))
-    for begin in range(len(hashes) + 1):
-        for end in range(begin, len(hashes) + 1):
-            frontier = Frontier.of(begin, READ)
+    hashes = [leaf_hash(b"entry %d" % number) for number in range(2 * ROW_HASHES + 70)]
+    one_by_one = [Frontier()]
+    for each in hashes:
+        grown = Frontier(one_by_one[-1].size, one_by_one[-1].hashes)
+        grown.append(each)
+        one_by_one.append(grown)
+    for begin in range(0, len(hashes), 3):
+        for count in (0, 1, 2, 5, ROW_HASHES - 1, ROW_HASHES, ROW_HASHES + 1, len(hashes) - begin):
+            end = min(len(hashes), begin + count)
+            frontier = Frontier(begin, one_by_one[begin].hashes)
             frontier.extend(hashes[begin:end])
-            assert (frontier.size, frontier.hashes) == (end, Frontier.of(end, READ).hashes)
+            assert (frontier.size, frontier.hashes) == (end, one_by_one[end].hashes)
+    assert [one.root() for one in one_by_one[: len(ROOTS)]] == ROOTS
 
 
 @pytest.mark.parametrize(("size", "count"), [(1, 0), (3, 1), (0, 1), (-1, 1)])
