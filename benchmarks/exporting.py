@@ -36,9 +36,11 @@ from ledger.settings import Settings
 from ledger.store.migrate import migrate
 from ledger.tlog import policy
 from projections.sealed.exporting import SealedExport, find_sealed, write_bundle
+from projections.sealed.integrating import ROUND_EVENTS_MAX, integrate
 from projections.sealed.trees import ROOT
 
 TABLES = (EventFormat.CSV, EventFormat.PARQUET)
+SPARSE_EVENTS = 30_000  # a minute or two, to seal them one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,11 @@ def measure(conninfo: str, settings: Settings, *, events: int, rounds: int = 3) 
             "verify": lambda: cost(_verify, bundle, believed, 1),
             "verify_on_all": lambda: cost(_verify, bundle, believed, len(os.sched_getaffinity(0))),
         }
-        turns: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
-        for _ in range(rounds):
-            for name, way in ways.items():
-                _, spent = way()
-                turns[name].append(spent.of_each(leaves))
+        turns = _in_turns(ways, leaves, rounds)
         size = bundle.stat().st_size
+        sparse = _sparse(
+            conninfo, replace(settings, schema="bench_sparse"), min(events, SPARSE_EVENTS), directory, rounds
+        )
     found = {name: _median(some) for name, some in turns.items()}
     limits = {
         **dict.fromkeys(("bundle", *TABLES), "copy"),
@@ -81,8 +82,34 @@ def measure(conninfo: str, settings: Settings, *, events: int, rounds: int = 3) 
         "bundle_mb": round(size / 1e6),
         "cores": len(os.sched_getaffinity(0)),
         "ways": found,
+        "sparse": sparse,
         "ratios": {f"{name}/{limit}": _ratio(turns[name], turns[limit]) for name, limit in limits.items()},
     }
+
+
+def _sparse(conninfo: str, settings: Settings, events: int, directory: Path, rounds: int) -> dict[str, Any]:
+    """The same of a ledger in which little happens: every event was sealed by itself, and so has a head of its own."""
+    source, leaves = _exportable(conninfo, settings, events, directory, round_events=1)
+    bundle, believed = directory / "sparse.ndjson", directory / "policy.txt"
+    ways = {
+        "bundle": lambda: cost(_bundle, source, bundle),
+        "verify": lambda: cost(_verify, bundle, believed, 1),
+        "verify_on_all": lambda: cost(_verify, bundle, believed, len(os.sched_getaffinity(0))),
+    }
+    found = _in_turns(ways, leaves, rounds)
+    return {"events": leaves, "ways": {name: _median(some) for name, some in found.items()}}
+
+
+def _in_turns(
+    ways: Mapping[str, Callable[[], tuple[None, Cost]]], leaves: int, rounds: int
+) -> dict[str, list[dict[str, float]]]:
+    """What each way cost in each round."""
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            _, spent = way()
+            turns[name].append(spent.of_each(leaves))
+    return turns
 
 
 def _median(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -93,15 +120,21 @@ def _ratio(ours: Sequence[Mapping[str, float]], limit: Sequence[Mapping[str, flo
     return statistics.median(a["per_second"] / b["per_second"] for a, b in zip(ours, limit, strict=True))
 
 
-def _exportable(conninfo: str, settings: Settings, events: int, directory: Path) -> tuple[Source, int]:
-    """A sealed ledger, an export of all that is in it, and how many leaves that has; the auditor's policy in a file."""
+def _exportable(
+    conninfo: str, settings: Settings, events: int, directory: Path, round_events: int = ROUND_EVENTS_MAX
+) -> tuple[Source, int]:
+    """A ledger sealed in rounds of so many events, an export of all that is in it, and how many leaves that has; the
+    auditor's policy in a file.
+    """
     migrate(conninfo, settings.schema)
     with open_services(settings, conninfo) as services:
         tenant = organisation(services)
         copied_events(services, tenant, events)
         with sealing(services) as by_hand:
             state = _requested(services, tenant)
-            by_hand.everything()
+            while integrate(services.log, by_hand.integrating, by_hand.state.base, round_events) == round_events:
+                pass
+            by_hand.everything()  # of which nothing is left but to sign it
             believed = auditors_policy(services, by_hand.connection, by_hand.state, [ROOT, tenant])
             (directory / "policy.txt").write_bytes(policy.encode(believed))
             by_hand.connection.execute("VACUUM ANALYZE sealed_leaf")
