@@ -2,13 +2,18 @@
 
 import sys
 
+INTERRUPTED = 130  # as shells tell of what Ctrl-C ended
+
 
 def main() -> None:
     """Run the command that the arguments name."""
-    if sys.argv[1:3] == ["audit", "verify"]:
-        from ledger.auditing import main as verify
+    try:
+        if sys.argv[1:3] == ["audit", "verify"]:
+            from ledger.auditing import main as verify
 
-        sys.exit(verify(sys.argv[3:], prog="keyledger audit verify"))
-    from api.cli import main as command_line
+            sys.exit(verify(sys.argv[3:], prog="keyledger audit verify"))
+        from api.cli import main as command_line
 
-    command_line()
+        command_line()
+    except KeyboardInterrupt:  # while all that was still being imported
+        sys.exit(INTERRUPTED)

@@ -25,6 +25,7 @@ from ledger.tlog.root_log import verify_root_log
 from ledger.tlog.verifying import Spread, known_from, one_by_one, tell_uncompared, verify
 
 USAGE_ERROR = 2  # as argparse and click have it
+INTERRUPTED = 130  # as shells tell of what Ctrl-C ended
 SPREAD_BYTES_MIN = 2**25  # a smaller file is verified before other processes have started
 READ_BYTES = 2**20  # at once, of lines of a kilobyte
 CHUNKS_PER_JOB = 2  # one to look at and the next; each is a few megabytes at most
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ledger.a
     except (OSError, ValueError, BrokenExecutor) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a program of its own
         return USAGE_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
     tell(report, as_json=asked.json)
     return int(report.verdict)
 

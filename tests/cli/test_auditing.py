@@ -1,5 +1,7 @@
 """`keyledger audit`: from the database to an auditor's laptop."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +93,26 @@ def test_the_verifier_is_a_module_of_its_own_too(exported: tuple[Path, Path]) ->
     document = orjson.loads(ran.stdout)
     assert (ran.returncode, document["verdict"], document["leaves"]) == (0, "ok", 8)
     assert document["manifest"]["reason"] == "audit of 2026"
+
+
+@pytest.mark.parametrize("program", [["-m", "ledger.auditing"], ["-m", "api.cli", "audit", "verify"]])
+def test_ctrl_c_ends_it_without_a_word(exported: tuple[Path, Path], tmp_path: Path, program: list[str]) -> None:
+    bundle, policy = exported
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    verifying = subprocess.Popen(
+        [sys.executable, *program, pipe, "--policy", policy],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with pipe.open("wb") as half:  # as soon as the verifier reads it
+        half.write(bundle.read_bytes()[:-100])
+        half.flush()
+        verifying.send_signal(signal.SIGINT)
+        assert verifying.communicate(timeout=60) == (b"", b"")
+    assert verifying.returncode == 130
 
 
 def test_what_was_tampered_with_is_named_and_told_by_the_exit_code(exported: tuple[Path, Path]) -> None:
