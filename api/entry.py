@@ -16,4 +16,5 @@ def main() -> None:
 
         command_line()
     except KeyboardInterrupt:  # while all that was still being imported
+        sys.stderr.write("error: interrupted\n")
         sys.exit(INTERRUPTED)

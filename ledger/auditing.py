@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ledger.a
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a program of its own
         return USAGE_ERROR
     except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     tell(report, as_json=asked.json)
     return int(report.verdict)
