@@ -33,6 +33,7 @@ from projections.runner import advisory_key, begin_tracking
 from projections.webhook_counts import Outcome, WebhookCounts
 from projections.webhook_delivery import (
     BATCH,
+    LOOKED_THROUGH_MAX,
     RETRY_SECONDS,
     TRACKING,
     Attempt,
@@ -51,7 +52,7 @@ JITTER = 0.2  # of a pause at most: what failed together is not tried again toge
 BUSY_SECONDS = 0.02  # between looks while messages are on their way: the next of a credential follows soon
 STOP_CHECK_SECONDS = 0.25
 COUNT_SECONDS = 1.0  # finer than any scrape
-PUT_OFF_SECONDS = 1.0  # between looks at what waits, where there was nothing to put off
+PUT_OFF_SECONDS = 1.0  # between looks at what waits: what failed meanwhile, a hundred at most, is soon passed by
 RETRY_LEAD_SECONDS = 1.0
 STOP_SECONDS_MAX = 30.0  # an attempt is bounded by less
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -136,10 +137,10 @@ class WebhookDeliverer:
         return False
 
     def _put_off(self, connection: psycopg.Connection[Any]) -> bool:
-        """Put off what waits for a message that failed. Returns whether there may be more of it."""
+        """Put off what waits for a message that failed. Returns whether there may be much more of it."""
         if time.monotonic() - self._put_off_at < PUT_OFF_SECONDS:
             return False
-        if put_off(connection, datetime.now(UTC), list(self._on_their_way)):
+        if put_off(connection, datetime.now(UTC), list(self._on_their_way)) >= LOOKED_THROUGH_MAX:
             return True
         self._put_off_at = time.monotonic()
         return False
