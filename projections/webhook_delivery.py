@@ -268,6 +268,7 @@ class DueDelivery:
 # How far each endpoint's messages that are due are looked through, at most. Of those that wait for another one of their
 # credential only those can be among them whose other is on its way, as the rest is put off (`put_off`).
 LOOKED_THROUGH_MAX = 1_000
+STUCK_MAX = 3  # endpoints at which messages are put off at once: each takes some tenths of a second, and sending waits
 
 # The first message of a credential that an endpoint did not take yet: that of `{row}`, if none is before it. The order
 # names all columns of one index (`webhook_delivery_order`), so that nothing else is read however the table is filled.
@@ -292,17 +293,19 @@ ORDER BY cardinality(array_positions(%(organisations)s::uuid[], e.organisation_i
     + row_number() OVER (PARTITION BY e.organisation_id ORDER BY d.next_attempt_at, d.sequence),
     d.next_attempt_at, d.sequence LIMIT %(limit)s
 """  # noqa: S608 - constants of ours
-_PUT_OFF = f"""
-WITH late AS (
-    SELECT w.sequence, b.next_attempt_at
-    FROM webhook_endpoint_status e
-    CROSS JOIN LATERAL ({_LOOKED_THROUGH.format(limit=1)}) o
-    CROSS JOIN LATERAL ({_FIRST.format(row="o")}) f
-    CROSS JOIN LATERAL ({_LOOKED_THROUGH.format(limit=LOOKED_THROUGH_MAX)}) w
-    CROSS JOIN LATERAL ({_FIRST.format(row="w")}) b
-    WHERE e.removed_at IS NULL AND e.disabled_at IS NULL
-    AND f.next_attempt_at > %(now)s AND b.next_attempt_at > %(now)s)
-UPDATE webhook_delivery d SET next_attempt_at = late.next_attempt_at FROM late WHERE d.sequence = late.sequence
+# Each part of these needs the one before, so there is one order in which PostgreSQL can read them.
+_STUCK = f"""
+SELECT e.endpoint_id FROM webhook_endpoint_status e
+CROSS JOIN LATERAL ({_LOOKED_THROUGH.format(limit=1)}) w
+CROSS JOIN LATERAL ({_FIRST.format(row="w")}) b
+WHERE e.removed_at IS NULL AND e.disabled_at IS NULL AND b.next_attempt_at > %(now)s
+ORDER BY random() LIMIT {STUCK_MAX}
+"""  # noqa: S608 - constants of ours
+_LATE = f"""
+SELECT b.next_attempt_at, w.sequence FROM webhook_endpoint_status e
+CROSS JOIN LATERAL ({_LOOKED_THROUGH.format(limit=LOOKED_THROUGH_MAX)}) w
+CROSS JOIN LATERAL ({_FIRST.format(row="w")}) b
+WHERE e.endpoint_id = %(endpoint)s AND b.next_attempt_at > %(now)s
 """  # noqa: S608 - constants of ours
 
 
@@ -313,7 +316,14 @@ def put_off(connection: psycopg.Connection[Any], now: datetime, sent_now: Sequen
     for what is due does not pass by all that waits, which is every credential's next message where an endpoint fails.
     What is put off is due at once when the one before is taken or given up (`record_attempt`).
     """
-    return connection.execute(_PUT_OFF, {"now": now, "sent_now": [one.sequence for one in sent_now]}).rowcount
+    parameters = {"now": now, "sent_now": [one.sequence for one in sent_now]}
+    number = 0
+    for (endpoint_id,) in connection.execute(_STUCK, parameters).fetchall():
+        with connection.transaction(), connection.cursor() as curs:
+            late = curs.execute(_LATE, {**parameters, "endpoint": endpoint_id}).fetchall()
+            curs.executemany("UPDATE webhook_delivery SET next_attempt_at = %s WHERE sequence = %s", late)
+        number += len(late)
+    return number
 
 
 def list_due(

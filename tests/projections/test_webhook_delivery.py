@@ -137,3 +137,20 @@ def test_a_look_reads_little_of_what_waits_at_an_endpoint_that_is_down(
         assert put_off(connection, datetime.now(UTC)) == 2_000 - LOOKED_THROUGH_MAX
         assert put_off(connection, datetime.now(UTC)) == 0
         assert rows_read(connection) == 0
+
+
+def test_what_is_left_to_send_at_many_endpoints_is_not_looked_through_for_what_waits(
+    services: Services, organisation: UUID
+) -> None:
+    endpoints = [given.a_webhook_endpoint(services, organisation) for _ in range(20)]
+    with services.store.connect() as connection:
+        connection.execute(
+            "INSERT INTO webhook_delivery (organisation_id, endpoint_id, credential_id, message_id, type, body) "
+            "SELECT %s, e.id, gen_random_uuid(), gen_random_uuid(), 'credential.described', '{}' "
+            "FROM unnest(%s::uuid[]) AS e (id), generate_series(1, 2000)",
+            (organisation, endpoints),
+        )
+
+        # Within the time that a statement may take, which reading all of it would not keep.
+        assert put_off(connection, datetime.now(UTC)) == 0
+        assert len(list_due(connection, datetime.now(UTC), each=2, limit=100)) == 40
