@@ -44,7 +44,7 @@ class AccessTokens:
         claims = self._read(text)
         if claims is None or _expired(claims, at):
             return None
-        found = self._credential_of(claims)
+        found = self._credential_of(claims, at)
         return None if found is None else (claims, found)
 
     def verify(self, text: str, question: Question) -> Verdict | None:
@@ -56,7 +56,7 @@ class AccessTokens:
             return Verdict(Code.NOT_FOUND)
         if _expired(claims, question.at):
             return Verdict(Code.EXPIRED)
-        found = self._credential_of(claims)
+        found = self._credential_of(claims, question.at)
         return Verdict(Code.REVOKED) if found is None else self.judge(question, claims, found)
 
     def judge(self, question: Question, claims: Claims, found: Candidate) -> Verdict:
@@ -110,10 +110,12 @@ class AccessTokens:
                 del self._signed[next(iter(self._signed))]  # the oldest, which is the next to expire
         return claims
 
-    def _credential_of(self, claims: Claims) -> Candidate | None:
+    def _credential_of(self, claims: Claims, at: datetime) -> Candidate | None:
         """The credential, unless the token was revoked or its key given up, with the secret that it was issued for: one
         that a rotation ended at once ends its tokens.
         """
+        if self.signer.ended(claims["kid"], at):
+            return None
         for candidate in self._find_client(claims["client_id"], claims["jti"], claims["kid"]):
             if candidate.secret_version == claims["secret_version"]:
                 return candidate

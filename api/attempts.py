@@ -17,6 +17,7 @@ REFUSED = Counter("keyledger_attempts_refused", "Verifications refused after too
 
 # What is told of a secret that is not one: the others are told to whoever holds it.
 _GUESSES = frozenset({Code.NOT_FOUND, Code.MALFORMED})
+_BY_LOGIN = "public_id"
 
 
 class Presenter(NamedTuple):
@@ -54,10 +55,15 @@ class FailedAttempts:
                 raise TooManyAttempts("too many failed attempts", ceil(seconds))
 
     def note(self, who: Presenter, code: Code) -> None:
-        """Count a verdict, if it is one of somebody who guesses."""
+        """Count a verdict, if it is one of somebody who guesses.
+
+        What nobody can have chosen is no guess at a password. It costs nothing to look at, so whoever sent enough of it
+        for made-up logins would have those that are guessed at forgotten; a guess takes a password check.
+        """
         if code in _GUESSES:
-            for _, limiter, key in self._buckets(who):
-                limiter.take(key)
+            for by, limiter, key in self._buckets(who):
+                if by != _BY_LOGIN or code is not Code.MALFORMED:
+                    limiter.take(key)
 
     def _buckets(self, who: Presenter) -> list[tuple[str, RateLimiter, Hashable]]:
         found: list[tuple[str, RateLimiter, Hashable]] = []
@@ -66,5 +72,5 @@ class FailedAttempts:
             found.append(("address", self._addresses, (who.tenant, subscribed)))
         if who.login is not None:
             channel, name = who.login
-            found.append(("public_id", self._public_ids, (who.tenant, channel, name.lower())))
+            found.append((_BY_LOGIN, self._public_ids, (who.tenant, channel, name.lower())))
         return found

@@ -100,6 +100,7 @@ class FastPath:
         if route is None:
             return self._application(environ, start_response)
         begun = environ[BEGUN] = time.perf_counter()
+        environ.pop("HTTP_UPGRADE", None)  # of a WebSocket that a proxy asks about: Flask would look for one of ours
         operation, answer_to = route
         request_id = environ["HTTP_X_REQUEST_ID"] = safe_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         try:

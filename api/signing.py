@@ -123,10 +123,16 @@ class Signer:
             return None
         return SignedToken(str(found.header["kid"]), found.claims)
 
+    def ended(self, kid: str, at: datetime) -> bool:
+        """Whether a key is known to have no good tokens any more. One that was given up a moment ago may not be."""
+        key = self._keys.get(kid)
+        return key is not None and _ended(key, at)
+
     def published(self) -> dict[str, Any]:
         """The keys of now, as they are published: read anew, so that whoever missed one finds it."""
         self._read()
-        return key_set(list(self._keys.values()))
+        now = datetime.now(UTC)
+        return key_set([key for key in self._keys.values() if not _ended(key, now)])
 
     def _key_of(self, recipient: Any) -> Key:
         """The key that a token names, as joserfc asks for it."""
@@ -149,12 +155,16 @@ class Signer:
         return self._keys
 
     def _read(self) -> None:
-        """The keys by name, newest first. Makes one where there is none, or none that the master keys at hand give."""
-        now, read_at = datetime.now(UTC), time.monotonic()
-        keys = list_signing_keys(self._log.datastore, now)
+        """The keys by name, newest first. Makes one where there is none, or none that the master keys at hand give.
+
+        Also those that ended, so that a token of one is told from what was never issued here: whoever still has one
+        does not guess.
+        """
+        read_at = time.monotonic()
+        keys = list_signing_keys(self._log.datastore)
         if not keys or not self._log.keyring.holds(keys[0].master_key_id):
-            self._make(now, keys[0].version if keys else 0)
-            keys = list_signing_keys(self._log.datastore, now)
+            self._make(datetime.now(UTC), keys[0].version if keys else 0)
+            keys = list_signing_keys(self._log.datastore)
         self._keys = {key.kid: key for key in keys}
         self._read_at = read_at
 
@@ -178,6 +188,10 @@ class Signer:
             algorithm = SigningAlgorithm(key.algorithm)
             self._opened = {key.kid: _private(self._log.keyring, key.master_key_id, key.kid, algorithm)}
         return self._opened[key.kid]
+
+
+def _ended(key: PublicKey, at: datetime) -> bool:
+    return key.expires_at is not None and key.expires_at <= at
 
 
 def _private(keyring: Keyring, master_key_id: str, kid: str, algorithm: SigningAlgorithm) -> OKPKey | ECKey:

@@ -33,11 +33,13 @@ from projections.runner import advisory_key, begin_tracking
 from projections.webhook_counts import Outcome, WebhookCounts
 from projections.webhook_delivery import (
     BATCH,
+    LOOKED_THROUGH_MAX,
     RETRY_SECONDS,
     TRACKING,
     Attempt,
     DueDelivery,
     list_due,
+    put_off,
     queue_events,
     queue_notices,
     record_attempt,
@@ -50,6 +52,7 @@ JITTER = 0.2  # of a pause at most: what failed together is not tried again toge
 BUSY_SECONDS = 0.02  # between looks while messages are on their way: the next of a credential follows soon
 STOP_CHECK_SECONDS = 0.25
 COUNT_SECONDS = 1.0  # finer than any scrape
+PUT_OFF_SECONDS = 1.0  # between looks at what waits: what failed meanwhile, a hundred at most, is soon passed by
 RETRY_LEAD_SECONDS = 1.0
 STOP_SECONDS_MAX = 30.0  # an attempt is bounded by less
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -68,6 +71,7 @@ class WebhookDeliverer:
         self._on_their_way: dict[DueDelivery, Future[None]] = {}
         self._notices: Iterator[int] | None = None
         self._looked_at = float("-inf")
+        self._put_off_at = float("-inf")
         self._counts = WebhookCounts()
         self._counted_at = float("-inf")
 
@@ -107,6 +111,7 @@ class WebhookDeliverer:
             while not self._stopping.is_set():
                 more = queue_events(log, connection) == BATCH
                 more = self._queue_notices(connection) or more
+                more = self._put_off(connection) or more
                 self._send_due(connection, pool)
                 self._write_counts(connection)
                 if not more:
@@ -129,6 +134,15 @@ class WebhookDeliverer:
         if next(self._notices, None) is not None:
             return True
         self._notices, self._looked_at = None, time.monotonic()
+        return False
+
+    def _put_off(self, connection: psycopg.Connection[Any]) -> bool:
+        """Put off what waits for a message that failed. Returns whether there may be much more of it."""
+        if time.monotonic() - self._put_off_at < PUT_OFF_SECONDS:
+            return False
+        if put_off(connection, datetime.now(UTC), list(self._on_their_way)) >= LOOKED_THROUGH_MAX:
+            return True
+        self._put_off_at = time.monotonic()
         return False
 
     def _send_due(self, connection: psycopg.Connection[Any], pool: ThreadPoolExecutor) -> None:

@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 # The API waits for its database no longer than this before it says that it cannot answer.
 SECONDS_MAX = 10
+# What is longer was never issued, and a client's nonsense must not look like an outage.
+LOGIN_CHARS_MAX = 200
+SECRET_CHARS_MAX = 1_024
 
 
 class Unanswered(Exception):
@@ -25,6 +28,8 @@ def verify(login: str, secret: str, channel: str, client_ip: str) -> dict[str, A
 
     A credential without a channel, like an API key for HTTP, is not one for this one. Raises `Unanswered`.
     """
+    if not (_is_text(login, LOGIN_CHARS_MAX) and _is_text(secret, SECRET_CHARS_MAX)):
+        return {"valid": False, "code": "MALFORMED", "credential_id": None}
     url = urlsplit(os.environ["KEYLEDGER_URL"])
     token = Path(os.environ["KEYLEDGER_GATEWAY_TOKEN_FILE"]).read_text().strip()
     mode = os.environ.get("KEYLEDGER_MODE", "live")
@@ -45,3 +50,8 @@ def verify(login: str, secret: str, channel: str, client_ip: str) -> dict[str, A
     except (OSError, HTTPException, ValueError, KeyError) as error:
         raise Unanswered("Keyledger did not answer") from error
     return answer
+
+
+def _is_text(presented: str, chars_max: int) -> bool:
+    """Whether it can be asked about: bytes that are no text arrive as halves of surrogate pairs (PEP 383)."""
+    return 0 < len(presented) <= chars_max and not any("\ud800" <= char <= "\udfff" for char in presented)

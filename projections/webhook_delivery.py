@@ -265,19 +265,65 @@ class DueDelivery:
     failures: int
 
 
-_DUE = """
+# How far each endpoint's messages that are due are looked through, at most. Of those that wait for another one of their
+# credential only those can be among them whose other is on its way, as the rest is put off (`put_off`).
+LOOKED_THROUGH_MAX = 1_000
+STUCK_MAX = 3  # endpoints at which messages are put off at once: each takes some tenths of a second, and sending waits
+
+# The first message of a credential that an endpoint did not take yet: that of `{row}`, if none is before it. The order
+# names all columns of one index (`webhook_delivery_order`), so that nothing else is read however the table is filled.
+_FIRST = """
+SELECT b.sequence, b.next_attempt_at FROM webhook_delivery b
+WHERE b.finished_at IS NULL AND (b.endpoint_id, b.credential_id) >= ({row}.endpoint_id, {row}.credential_id)
+ORDER BY b.endpoint_id, b.credential_id, b.sequence LIMIT 1
+"""
+_LOOKED_THROUGH = """
+SELECT * FROM webhook_delivery
+WHERE endpoint_id = e.endpoint_id AND finished_at IS NULL AND next_attempt_at <= %(now)s
+AND sequence <> ALL (%(sent_now)s) ORDER BY next_attempt_at, sequence LIMIT {limit}
+"""
+_DUE = f"""
 SELECT d.sequence, e.organisation_id, e.endpoint_id, d.message_id, d.body, d.failures
 FROM webhook_endpoint_status e CROSS JOIN LATERAL (
-    SELECT * FROM webhook_delivery w WHERE w.endpoint_id = e.endpoint_id
-    AND w.finished_at IS NULL AND w.next_attempt_at <= %(now)s AND w.sequence <> ALL (%(sent_now)s)
-    AND NOT EXISTS (SELECT FROM webhook_delivery b WHERE b.endpoint_id = w.endpoint_id
-        AND b.credential_id = w.credential_id AND b.finished_at IS NULL AND b.sequence < w.sequence)
+    SELECT w.* FROM ({_LOOKED_THROUGH.format(limit=LOOKED_THROUGH_MAX)}) w
+    CROSS JOIN LATERAL ({_FIRST.format(row="w")}) b WHERE b.sequence = w.sequence
     ORDER BY w.next_attempt_at, w.sequence LIMIT %(each)s) d
 WHERE e.removed_at IS NULL AND e.disabled_at IS NULL AND e.endpoint_id <> ALL (%(busy)s)
 ORDER BY cardinality(array_positions(%(organisations)s::uuid[], e.organisation_id))
     + row_number() OVER (PARTITION BY e.organisation_id ORDER BY d.next_attempt_at, d.sequence),
     d.next_attempt_at, d.sequence LIMIT %(limit)s
-"""
+"""  # noqa: S608 - constants of ours
+# Each part of these needs the one before, so there is one order in which PostgreSQL can read them.
+_STUCK = f"""
+SELECT e.endpoint_id FROM webhook_endpoint_status e
+CROSS JOIN LATERAL ({_LOOKED_THROUGH.format(limit=1)}) w
+CROSS JOIN LATERAL ({_FIRST.format(row="w")}) b
+WHERE e.removed_at IS NULL AND e.disabled_at IS NULL AND b.next_attempt_at > %(now)s
+ORDER BY random() LIMIT {STUCK_MAX}
+"""  # noqa: S608 - constants of ours
+_LATE = f"""
+SELECT b.next_attempt_at, w.sequence FROM webhook_endpoint_status e
+CROSS JOIN LATERAL ({_LOOKED_THROUGH.format(limit=LOOKED_THROUGH_MAX)}) w
+CROSS JOIN LATERAL ({_FIRST.format(row="w")}) b
+WHERE e.endpoint_id = %(endpoint)s AND b.next_attempt_at > %(now)s
+"""  # noqa: S608 - constants of ours
+
+
+def put_off(connection: psycopg.Connection[Any], now: datetime, sent_now: Sequence[DueDelivery] = ()) -> int:
+    """Have messages that wait for another one of their credential be due when that one is; returns how many.
+
+    Only where the oldest that is due at an endpoint is such a one: what can be sent is then behind it. So whoever looks
+    for what is due does not pass by all that waits, which is every credential's next message where an endpoint fails.
+    What is put off is due at once when the one before is taken or given up (`record_attempt`).
+    """
+    parameters = {"now": now, "sent_now": [one.sequence for one in sent_now]}
+    number = 0
+    for (endpoint_id,) in connection.execute(_STUCK, parameters).fetchall():
+        with connection.transaction(), connection.cursor() as curs:
+            late = curs.execute(_LATE, {**parameters, "endpoint": endpoint_id}).fetchall()
+            curs.executemany("UPDATE webhook_delivery SET next_attempt_at = %s WHERE sequence = %s", late)
+        number += len(late)
+    return number
 
 
 def list_due(
@@ -295,18 +341,23 @@ def list_due(
     Of a credential's messages to an endpoint only the first that is not finished. Without those that are being sent
     now, and without endpoints that are busy with as many as they may be.
     """
-    rows = connection.execute(
-        _DUE,
-        {
-            "now": now,
-            "sent_now": [one.sequence for one in sent_now],
-            "organisations": [one.organisation_id for one in sent_now],
-            "busy": list(busy),
-            "each": each,
-            "limit": limit,
-        },
-    )
+    query, parameters = due_query(now, sent_now, busy, each, limit)
+    rows = connection.execute(query, parameters)
     return [DueDelivery(*row) for row in rows]
+
+
+def due_query(
+    now: datetime, sent_now: Sequence[DueDelivery], busy: Sequence[UUID], each: int, limit: int
+) -> tuple[str, dict[str, Any]]:
+    """The query behind `list_due`, and its parameters."""
+    return _DUE, {
+        "now": now,
+        "sent_now": [one.sequence for one in sent_now],
+        "organisations": [one.organisation_id for one in sent_now],
+        "busy": list(busy),
+        "each": each,
+        "limit": limit,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +384,14 @@ WITH d AS (
         failures = failures + CASE WHEN %(delivered)s OR {_REPLAYED} THEN 0 ELSE 1 END,
         next_attempt_at = CASE WHEN {_REPLAYED} THEN next_attempt_at ELSE coalesce(%(next)s, next_attempt_at) END,
         finished_at = CASE WHEN {_REPLAYED} OR %(next)s::timestamptz IS NOT NULL THEN NULL ELSE now() END
-    WHERE sequence = %(sequence)s RETURNING sequence, attempts)
+    WHERE sequence = %(sequence)s RETURNING sequence, endpoint_id, credential_id, attempts, finished_at),
+next AS (
+    UPDATE webhook_delivery SET next_attempt_at = now() WHERE next_attempt_at > now() AND sequence = (
+        SELECT b.sequence FROM d CROSS JOIN LATERAL (
+            SELECT n.sequence, n.endpoint_id, n.credential_id FROM webhook_delivery n WHERE n.finished_at IS NULL
+            AND (n.endpoint_id, n.credential_id, n.sequence) > (d.endpoint_id, d.credential_id, d.sequence)
+            ORDER BY n.endpoint_id, n.credential_id, n.sequence LIMIT 1) b
+        WHERE d.finished_at IS NOT NULL AND (b.endpoint_id, b.credential_id) = (d.endpoint_id, d.credential_id)))
 INSERT INTO webhook_attempt (sequence, attempt, at, milliseconds, status, error, response)
 SELECT sequence, attempts, %(at)s, %(milliseconds)s, %(status)s, %(error)s, %(response)s FROM d
 """  # noqa: S608 - constants of ours

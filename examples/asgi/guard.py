@@ -37,7 +37,7 @@ class Guard:
         if refused is None:
             await self._application({**scope, "credential": outcome}, receive, send)
             return
-        logger.info("refused %s: %s", scope["path"], outcome.code if isinstance(outcome, Verification) else outcome)
+        logger.info("refused %r: %s", scope["path"], outcome.code if isinstance(outcome, Verification) else outcome)
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # before it was accepted, which the server makes a 403
             return

@@ -63,7 +63,7 @@ class Guard:
         if refused is None:
             request.credential = outcome
             return None
-        logger.info("refused %s: %s", request.path, outcome.code if isinstance(outcome, Verification) else outcome)
+        logger.info("refused %r: %s", request.path, outcome.code if isinstance(outcome, Verification) else outcome)
         return HttpResponse(refused.body, status=refused.status, headers=refused.headers)
 
 

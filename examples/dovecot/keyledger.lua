@@ -17,12 +17,22 @@ function script_init()
     return 0
 end
 
+-- Whether it can be asked about. What is longer was never issued, and what is no UTF-8 is no text: a client's nonsense must
+-- not look like an outage, after which mail programs try again.
+local function possible(text, chars_max)
+    local chars = utf8.len(text)
+    return chars and chars > 0 and chars <= chars_max
+end
+
 -- A JSON string (RFC 8259, section 7).
 local function quoted(text)
     return '"' .. text:gsub('[%c"\\]', function(sign) return string.format("\\u%04x", sign:byte()) end) .. '"'
 end
 
 function auth_password_verify(request, password)
+    if not (possible(request.user, 200) and possible(password, 1024)) then
+        return dovecot.auth.PASSDB_RESULT_PASSWORD_MISMATCH, {}
+    end
     local asking = client:request({ url = API .. "/v1/verify", method = "POST" })
     asking:add_header("Authorization", "Bearer " .. token)
     asking:add_header("Content-Type", "application/json")

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from api import access_tokens, signing
 from api.app import create_app
+from api.attempts import FailedAttempts
 from api.observability import ObservedLedger
 from api.wiring import INLINE_ROWS, Services
 from ledger.commands import (
@@ -165,6 +166,25 @@ def test_a_key_that_was_given_up_ends_its_tokens(
     assert proxy.code(token) == "REVOKED"
     client.get("/.well-known/jwks.json")  # the keys are read anew
     assert proxy.code(holder.token()) == "VALID"
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_whoever_still_has_a_token_of_a_key_that_was_given_up_does_not_guess(
+    services: Services, organisation: UUID, verifier: SignedIn, seen: bool
+) -> None:
+    attempts = FailedAttempts(replace(services.settings, failures_per_address=3))
+    client = create_app(replace(services, attempts=attempts)).test_client()
+    proxy, holder = Proxy(client, verifier), a_client(client, services, organisation)
+    token = holder.token()
+    if seen:
+        assert proxy.code(token) == "VALID"
+    rotate(services, SigningAlgorithm.EDDSA, timedelta(0))
+    client.get("/.well-known/jwks.json")  # the keys are read anew
+
+    for _ in range(5):
+        assert proxy.code(token, "?client_ip=192.0.2.7") == "REVOKED"
+    assert not holder.active(token)
+    assert proxy.code(holder.token(), "?client_ip=192.0.2.7") == "VALID"
 
 
 def test_a_token_that_expired_is_refused(

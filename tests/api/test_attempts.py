@@ -14,6 +14,7 @@ from api.attempts import FailedAttempts
 from api.rate_limits import RateLimiter
 from api.wiring import Services
 from ledger.errors import StoreUnavailable
+from ledger.secrets import SECRET_CHARS_MAX
 from ledger.store.datastore import LedgerDatastore
 from ledger.values import Channel, Kind, Login, Role
 from tests import given
@@ -233,6 +234,17 @@ def test_a_batch_takes_a_gateways_token(administrator: SignedIn, client: FlaskCl
     body = {"questions": [{"secret": UNKNOWN}]}
     assert administrator("POST", "/v1/verify/batch", body).status_code == 403
     assert client.post("/v1/verify/batch", json=body).status_code == 401
+
+
+def test_what_nobody_can_have_chosen_is_no_guess_at_a_login_and_takes_no_room_among_them(gateway: SignedIn) -> None:
+    def code_of(password: str) -> str:
+        basic = "Basic " + base64.b64encode(f"ada:{password}".encode()).decode()
+        said = {"X-Gateway-Token": gateway.token, "Authorization": basic}
+        code: str = gateway.client.get("/v1/authorize?channel=ftp", headers=said).headers["X-Code"]
+        return code
+
+    assert [code_of("x" * (SECRET_CHARS_MAX + 1)) for _ in range(5)] == ["MALFORMED"] * 5
+    assert [code_of("a password of hers") for _ in range(3)] == ["NOT_FOUND", "NOT_FOUND", "TOO_MANY_ATTEMPTS"]
 
 
 def test_basic_counts_for_its_user(gateway: SignedIn) -> None:

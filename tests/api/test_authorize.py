@@ -236,6 +236,17 @@ def test_a_header_that_makes_no_sense_is_challenged(verifier: SignedIn, authoriz
     assert "WWW-Authenticate" in answer.headers
 
 
+def test_the_opening_of_a_websocket_is_answered_as_any_other_request(
+    services: Services, organisation: UUID, verifier: SignedIn
+) -> None:
+    _, secret = given.a_credential(services, organisation)
+    opening = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+
+    assert ask(verifier, *opening, key(secret)).status_code == 200
+    refused = ask(verifier, *opening)
+    assert (refused.status_code, "WWW-Authenticate" in refused.headers) == (401, True)
+
+
 @pytest.fixture
 def good(services: Services, organisation: UUID) -> str:
     """The secret of a good key."""

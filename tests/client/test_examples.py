@@ -278,6 +278,23 @@ def test_a_websocket_is_guarded_as_a_request_is(installation: Installation) -> N
     assert asyncio.run(opened([(b"x-api-key", secret.encode())] * 2)) == ["websocket.close"]
 
 
+def test_a_path_of_two_lines_is_one_line_of_the_log(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused() -> None:
+        async def send(_message: dict[str, Any]) -> None:
+            pass
+
+        async with AsyncClient(installation.url, installation.token, timeout=SECONDS_MAX) as keyledger:
+            guard = _module("asgi/guard.py").Guard(None, keyledger, VIEW)
+            await guard({"type": "http", "path": "/a\nlet in root", "headers": [], "client": None}, None, send)
+
+    with caplog.at_level("INFO"):
+        asyncio.run(refused())
+
+    assert [one.getMessage() for one in caplog.records if one.name == "example"] == ["refused '/a\\nlet in root': None"]
+
+
 def _module(path: str) -> Any:
     spec = importlib.util.spec_from_file_location("example", EXAMPLES / path)
     assert spec is not None

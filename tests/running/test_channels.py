@@ -3,6 +3,7 @@
 What holds for all of them stands first: each lets in the keys of its own channel, and shuts when a key is revoked.
 """
 
+import base64
 import ftplib
 import io
 import itertools
@@ -510,6 +511,12 @@ def test_nobody_logs_in_by_ftp_while_the_api_does_not_answer(installation: Insta
         assert client.pwd() == "/"
 
 
+@pytest.mark.parametrize(("login", "secret"), [("nobody", "x" * 1_025), ("x" * 201, "nothing")])
+def test_what_can_be_no_login_is_refused_by_ftp_as_a_wrong_one_is(ftp_port: int, login: str, secret: str) -> None:
+    with pytest.raises(ftplib.error_perm, match="530 Authentication failed"), ftp_session(ftp_port, login, secret):
+        pass
+
+
 # --- what is the web service's alone ---------------------------------------------------------------------------------
 
 
@@ -541,6 +548,15 @@ def test_a_digest_is_refused_with_the_reason(installation: Installation, web_ser
         web_service.call(UsernameToken(login, secret, use_digest=True))
 
     assert refused.value.code.endswith("UnsupportedSecurityToken")
+
+
+@pytest.mark.parametrize(("login", "secret"), [("nobody", "x" * 1_025), ("x" * 201, "nothing")])
+def test_what_can_be_no_login_is_refused_by_the_web_service_as_a_wrong_one_is(
+    web_service: WebService, login: str, secret: str
+) -> None:
+    with pytest.raises(Fault) as refused:
+        web_service.call(UsernameToken(login, secret))
+    assert refused.value.code == "wsse:FailedAuthentication"
 
 
 def test_no_token_is_a_fault(web_service: WebService) -> None:
@@ -599,6 +615,15 @@ def test_a_secret_with_the_signs_of_json_is_a_secret_like_any_other(installation
     for secret in ('"', "\\", '","valid":true,"a":"', "\x01\x7f"):
         with pytest.raises(smtplib.SMTPAuthenticationError, match="535"), mail.session("nobody", secret):
             pass
+
+
+def test_what_can_be_no_login_is_refused_for_good_and_not_for_a_while(mail: Mail) -> None:
+    for login, secret in (("x" * 201, b"nothing"), ("nobody", b"\xff\xfe nothing")):
+        with smtplib.SMTP("127.0.0.1", mail.port, timeout=SECONDS_MAX) as client:
+            client.starttls(context=ssl.create_default_context(cafile=mail.certificate))
+            client.ehlo()
+            plain = base64.b64encode(b"\0" + login.encode() + b"\0" + secret).decode()
+            assert client.docmd("AUTH", f"PLAIN {plain}")[0] == 535
 
 
 def test_nobody_submits_mail_while_the_api_does_not_answer(installation: Installation, mail: Mail) -> None:
