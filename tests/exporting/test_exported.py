@@ -27,7 +27,7 @@ from ledger.store import log
 from ledger.values import RevocationReason
 from ledger.verification import Code
 from projections.exported_files import Written
-from projections.sealed.exporting import find_sealed
+from projections.sealed.exporting import find_sealed, write_bundle
 from projections.usage import UsageRecorder
 from tests import given
 from tests.projections.keeping_up import catch_up
@@ -154,6 +154,26 @@ def test_however_few_events_are_read_and_written_at_once_the_file_is_the_same(
         monkeypatch.setattr(log, "READ_BYTES_MAX", bytes_max)
         monkeypatch.setattr(tables, "BATCH_BYTES", bytes_max)
         assert b"".join(file_of(services, export, form)[0]) == whole
+
+
+def test_every_row_is_found_in_the_bundle_of_the_same_export(services: Services, organisation: UUID) -> None:
+    for _ in range(3):
+        revoke(services, given.a_credential(services, organisation)[0].id)
+    export = asked_for(services, organisation, topics=("credential",))
+    content = b"".join(file_of(services, export, EventFormat.CSV)[0]).decode()
+    rows = {
+        (row["aggregate_id"], row["aggregate_version"], row["topic"]) for row in csv.DictReader(io.StringIO(content))
+    }
+    with services.store.connect() as connection:
+        sealed = find_sealed(services.log, connection, export)
+    assert sealed is not None
+    lines = map(orjson.loads, b"".join(write_bundle(services.log, sealed)).splitlines())
+    leaves = [line["entry"] for line in lines if line["type"] == "leaf" and "state" in line]
+    assert len(rows) == 9
+    # The bundle has the request as well, which the filter did not take.
+    assert {(leaf["aggregate"], leaf["version"], leaf["topic"].partition("@")[0]) for leaf in leaves} - rows == {
+        (str(export.id), "1", "export.requested")
+    }
 
 
 def test_what_concerns_no_organisation_names_none(services: Services, organisation: UUID) -> None:
