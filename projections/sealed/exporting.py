@@ -35,6 +35,7 @@ from projections.sealed.trees import INSTALLATION, ROOT, Connection, fetch, orig
 
 CHUNK_LEAVES = 8 * WIDTH  # whose tiles are read at once
 READ_LEAVES = 2 * WIDTH  # that are read at once with their events
+LARGE_BYTES = READ_BYTES_MAX // READ_LEAVES  # of an event that is read apart; most have a few hundred
 CHUNK_ERASURES = 1_000  # whose leaves are read at once, some megabytes
 _WITH_PERSONAL_FIELDS = {event.TOPIC for event in EVENTS if event.PERSONAL}
 
@@ -211,8 +212,10 @@ def _erased_since(log: EventLog, export: SealedExport) -> Iterator[bytes]:
         yield from map(bundle.encode_erasure_line, erasures)
 
 
-_Row = tuple[int, bytes, bytes, int, bytes | None]
-"""Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken."""
+_Row = tuple[int, bytes, bytes, int, bytes | None, bool]
+"""Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken. The last is for who
+reads it.
+"""
 
 
 class _Part(NamedTuple):
@@ -229,7 +232,7 @@ class _Part(NamedTuple):
 
 def _parts(log: EventLog, export: SealedExport, begin: int, end: int) -> Iterator[_Part]:
     """Leaves with the event's stored bytes where the filter takes them, or it is the request. As many at once as make
-    `READ_LEAVES`, or `READ_BYTES_MAX` of events.
+    `READ_LEAVES`, or of large events `EventLog.states_at` gives.
     """
     personal = export.manifest.personal
     for chunk in range(begin, end, CHUNK_LEAVES):
@@ -239,7 +242,7 @@ def _parts(log: EventLog, export: SealedExport, begin: int, end: int) -> Iterato
         at = chunk
         while at < chunk_end:
             rows, part_end = _read(log, export, at, min(chunk_end, at + READ_LEAVES))
-            taken = [position for *_, position, state in rows if state is not None] if personal else []
+            taken = [position for *_, position, state, _ in rows if state is not None] if personal else []
             yield _Part(at, part_end, rows, hashes, _personal(log, taken) if taken else {})
             at = part_end
 
@@ -249,7 +252,7 @@ def _lines(part: _Part) -> bytes:
     return b"".join(
         [
             line_of(index, hash_of(index, entry), entry, salt, state, personal_of(position))
-            for index, entry, salt, position, state in part.rows
+            for index, entry, salt, position, state, _ in part.rows
         ]
     )
 
@@ -258,25 +261,25 @@ def _read(log: EventLog, export: SealedExport, begin: int, end: int) -> tuple[li
     """The first of these leaves, and where they end."""
     with log.datastore.cursor_of_tuples() as curs:
         if export.manifest.filter == Filter():
-            return _read_all(curs.connection, export, begin, end)
+            return _read_all(log, curs.connection, export, begin, end)
         return _read_asked_for(log, curs.connection, export, begin, end)
 
 
-def _read_all(connection: Connection, export: SealedExport, begin: int, end: int) -> tuple[list[_Row], int]:
-    """Leaves with their events, the two together, which is what most exports ask of the database."""
+def _read_all(
+    log: EventLog, connection: Connection, export: SealedExport, begin: int, end: int
+) -> tuple[list[_Row], int]:
+    """Leaves with their events, the two together, which is what most exports ask of the database; large ones apart."""
     rows = fetch(
         connection,
-        # The length of a long state is known without unpacking it. At least one is taken, however long it is.
-        "SELECT leaf_index, entry, salt, position, state FROM ("
-        "SELECT l.leaf_index, l.entry, l.salt, l.position, e.state, sum(octet_length(e.state)) OVER "
-        "(ORDER BY l.leaf_index ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before "
+        # The length of a long state is known without unpacking it.
+        "SELECT l.leaf_index, l.entry, l.salt, l.position, CASE WHEN octet_length(e.state) <= %(large)s THEN e.state "
+        "END, octet_length(e.state) > %(large)s "
         "FROM sealed_leaf l LEFT JOIN ledger_events e ON e.notification_id = l.position "
-        "WHERE l.tree = %s AND l.leaf_index >= %s AND l.leaf_index < %s) AS first "
-        "WHERE coalesce(bytes_before, 0) < %s ORDER BY leaf_index",
-        (export.tree, begin, end, READ_BYTES_MAX),
+        "WHERE l.tree = %(tree)s AND l.leaf_index >= %(begin)s AND l.leaf_index < %(end)s ORDER BY l.leaf_index",
+        {"large": LARGE_BYTES, "tree": export.tree, "begin": begin, "end": end},
     )
-    # Where the last of them are not there, they are looked for once more.
-    return rows, int(rows[-1][0]) + 1 if rows else end
+    large = [position for _, _, _, position, _, is_large in rows if is_large]
+    return _with_states(log, connection, rows, large, end) if large else (rows, end)
 
 
 def _read_asked_for(
@@ -286,21 +289,30 @@ def _read_asked_for(
     asked = export.manifest.filter
     rows = fetch(
         connection,
-        "SELECT leaf_index, entry, salt, position, aggregate_id = %s FROM sealed_leaf "
+        "SELECT leaf_index, entry, salt, position, NULL::bytea, aggregate_id = %s FROM sealed_leaf "
         "WHERE tree = %s AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index",
         (UUID(export.manifest.export), export.tree, begin, end),
     )
-    taken = [position for _, entry, _, position, is_request in rows if is_request or takes(asked, entry)]
-    states = log.states_at(taken, connection=connection) if taken else {}
-    if 0 < len(states) < len(taken):  # some were too many, or are not there any more
+    taken = [position for _, entry, _, position, _, is_request in rows if is_request or takes(asked, entry)]
+    return _with_states(log, connection, rows, taken, end) if taken else (rows, end)
+
+
+def _with_states(
+    log: EventLog, connection: Connection, rows: list[_Row], wanted: Sequence[int], end: int
+) -> tuple[list[_Row], int]:
+    """The first of these leaves, with the stored bytes of the events that are wanted, by their positions; and where the
+    leaves end: before the first for which it was too many bytes.
+    """
+    states = log.states_at(wanted, connection=connection)
+    if 0 < len(states) < len(wanted):  # some were too many, or are not there any more
         last = max(states)
-        unread = {position for position in taken if position > last}
+        unread = {position for position in wanted if position > last}
         read = next((number for number, row in enumerate(rows) if row[3] in unread), len(rows))
         if read == 0:  # somebody changed the order; however long it is, one is taken
             states = log.states_at([rows[0][3]], connection=connection)
         end = end if read == len(rows) else int(rows[max(read, 1)][0])
-    found = [(index, entry, salt, position, states.get(position)) for index, entry, salt, position, _ in rows]
-    return [row for row in found if row[0] < end], end
+    found = [(*row[:4], states.get(row[3]) if row[4] is None else row[4], False) for row in rows if row[0] < end]
+    return found, end
 
 
 class SealedHashes:

@@ -125,8 +125,8 @@ def test_a_bundle_is_read_by_bytes_where_events_are_large_and_is_the_same(
         whole = b"".join(counted(write_bundle(by_hand.services.log, export), held))
         assert verify(BytesIO(whole), policy_of(by_hand, organisation)).verdict is Verdict.OK
         assert max(held) < READ_BYTES_MAX + 500_000  # one event more, as none is cut in two
-        for bytes_max in (1, 2**30):
-            monkeypatch.setattr(exporting, "READ_BYTES_MAX", bytes_max)
+        for bytes_max, large_bytes in ((1, 1), (1, 2_000), (2**30, 2_000)):
+            monkeypatch.setattr(exporting, "LARGE_BYTES", large_bytes)
             monkeypatch.setattr(log, "READ_BYTES_MAX", bytes_max)
             assert b"".join(write_bundle(by_hand.services.log, export)) == whole
 
@@ -166,8 +166,8 @@ def test_a_bundle_of_a_log_that_was_tampered_with_is_the_same_however_few_are_re
         report = verify(whole, policy_of(by_hand, organisation))
         assert [one.index for one in report.findings if one.verdict is Verdict.MISSING] == [2, 5, 6, 20]
         assert [one.index for one in report.findings if one.verdict is Verdict.TAMPERED] == [10, 11, 12, 13]
-        for bytes_max in (1, 1_500, 3_000):
-            monkeypatch.setattr(exporting, "READ_BYTES_MAX", bytes_max)
+        for bytes_max, large_bytes in ((1, 1), (1_500, 700), (3_000, 1), (2**22, 1)):
+            monkeypatch.setattr(exporting, "LARGE_BYTES", large_bytes)
             monkeypatch.setattr(log, "READ_BYTES_MAX", bytes_max)
             assert a_bundle(by_hand, export) == whole
 
