@@ -14,11 +14,13 @@ from projections.readings import Reading, Shown
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
-def shows(what: Shown) -> None:
-    """Mark the request as one that shows this."""
+def shows(what: Shown, of: UUID | None = None) -> None:
+    """Mark the request as one that shows this; `of` is whose it is, where the path names no organisation."""
     if "shown" not in g:
         g.shown = set()
     g.shown.add(what)
+    if of is not None:
+        g.shown_of = of
 
 
 def reads_only() -> None:
@@ -36,7 +38,7 @@ def _note(response: Response) -> Response:
     reads = request.method == "GET" or "reads_only" in g
     if recorder is not None and "shown" in g and reads and response.status_code < 400:
         path = {name: value for name, value in (request.view_args or {}).items() if isinstance(value, UUID)}
-        organisation_id = path.pop("organisation_id", None)
+        organisation_id = path.pop("organisation_id", None) or g.get("shown_of")
         recorder.note(
             Reading(
                 organisation_id,

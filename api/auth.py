@@ -107,6 +107,13 @@ def sees_hints(mode: str) -> bool:
     return seen
 
 
+def sees_hints_of_tokens(organisation_id: UUID | None) -> None:
+    """Note that the caller sees hints of operators' tokens: of an organisation's, or for None of more than one's. These
+    tell nothing of production, so whoever reads operators may.
+    """
+    shows(Shown.HINT, of=organisation_id)
+
+
 def allow_mode(mode: str) -> None:
     """Refuse a caller without the grant for production where live credentials are concerned."""
     if mode == Mode.LIVE and not caller().production:

@@ -8,7 +8,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from api import documents, operator_commands, outgoing, past
-from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, authenticate, caller
+from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, authenticate, caller, sees_hints_of_tokens
 from api.commanding import (
     BEGINNING,
     COMMAND,
@@ -71,6 +71,7 @@ class Operators(MethodView):
         if organisation_id is not None:
             existing_organisation(organisation_id)
         page = found_for(query, organisation_id)
+        sees_hints_of_tokens(organisation_id)
         return outgoing.page(map(documents.operator, page.rows), page.cursor)
 
     @blueprint.doc(operationId="enrolOperator", **BEGINNING)
@@ -110,6 +111,7 @@ class Operator(MethodView):
             return past.as_it_was(query, row["organisation_id"], operator_id, "operator")
         if caller().operator_id != operator_id:
             allow(READS_OPERATORS, row["organisation_id"])
+            sees_hints_of_tokens(row["organisation_id"])
         return outgoing.answer(documents.operator(row), headers={"ETag": outgoing.etag(row["version"])})
 
     @blueprint.doc(operationId="removeOperator", **COMMAND)

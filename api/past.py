@@ -10,10 +10,10 @@ from flask import Response
 
 from api import documents, moments, outgoing
 from api.auditing import shows
-from api.auth import sees_hints
+from api.auth import sees_hints, sees_hints_of_tokens
 from api.incoming import now, services
 from ledger.errors import InvalidValue, NotFound
-from ledger.events import CredentialCreated, Recorded
+from ledger.events import CredentialCreated, OperatorEnrolled, Recorded
 from projections.history import PRESENT, Life, Moment, life_of, list_history
 from projections.readings import Shown
 
@@ -27,7 +27,7 @@ def as_it_was(query: Query, organisation_id: UUID | None, aggregate_id: UUID, ki
 
 def read_then(query: Query, organisation_id: UUID | None, aggregate_id: UUID, kind: str) -> documents.Document:
     """A thing at a version, with the status it had when that was recorded, or at a time (`AsOfQuery`)."""
-    shows(Shown.PAST)
+    shows(Shown.PAST, of=organisation_id)
     if len(query) > 1:
         raise InvalidValue("version", "takes either a version or a time, not both", "contradiction")
     time = moments.past_time(query["as_of"], "as_of", now()) if "as_of" in query else None
@@ -38,7 +38,7 @@ def read_then(query: Query, organisation_id: UUID | None, aggregate_id: UUID, ki
 
 def difference(query: Query, organisation_id: UUID | None, aggregate_id: UUID, kind: str) -> Response:
     """What changed of a thing from one moment to another, or until now (`DifferenceQuery`)."""
-    shows(Shown.PAST)
+    shows(Shown.PAST, of=organisation_id)
     moment = now()
     since = moments.parse_moment(query["from_"], "from", moment)
     until = moments.parse_moment(query["to"], "to", moment) if "to" in query else PRESENT
@@ -48,7 +48,7 @@ def difference(query: Query, organisation_id: UUID | None, aggregate_id: UUID, k
 
 def history(query: Query, organisation_id: UUID | None, aggregate_id: UUID, kind: str) -> Response:
     """The part of a thing's history that was asked for (`HistoryQuery`)."""
-    shows(Shown.HISTORY)
+    shows(Shown.HISTORY, of=organisation_id)
     page = list_history(
         services().log,
         organisation_id,
@@ -72,7 +72,10 @@ def _life(organisation_id: UUID | None, aggregate_id: UUID, kind: str) -> Life:
 
 
 def _hints(first: Recorded) -> bool:
-    """Whether the caller sees hints of the secrets in a history that began so; those of an operator's tokens tell
-    nothing of production.
-    """
-    return not isinstance(first.event, CredentialCreated) or sees_hints(first.event.mode)
+    """Whether the caller sees hints of the secrets in a history that began so."""
+    match first.event:
+        case CredentialCreated(mode=mode):
+            return sees_hints(mode)
+        case OperatorEnrolled():
+            sees_hints_of_tokens(first.organisation_id)
+    return True

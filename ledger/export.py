@@ -65,14 +65,25 @@ def request_export(_state: Export | None, command: RequestExport) -> list[Event]
     for index, topic in enumerate(command.topics):
         if topic not in _KINDS:
             raise InvalidValue(f"topics.{index}", "is not a kind of event, nor of what has events", "unknown_topic")
-    return [
-        ExportRequested(
-            command.context,
-            organisation_id=command.organisation_id,
-            begin=command.begin,
-            end=command.end,
-            aggregates=tuple(sorted(set(command.aggregates))),
-            topics=tuple(sorted(set(command.topics))),
-            personal=command.personal,
-        )
-    ]
+    return [_requested(command)]
+
+
+def asks_for(state: Export, command: RequestExport) -> bool:
+    """Whether a command asks for just what was asked for before, for the same reason."""
+    asked = _requested(command)
+    return asked.context.reason == state.requested.reason and all(
+        getattr(asked, name) == getattr(state, name)
+        for name in ("organisation_id", "begin", "end", "aggregates", "topics", "personal")
+    )
+
+
+def _requested(command: RequestExport) -> ExportRequested:
+    return ExportRequested(
+        command.context,
+        organisation_id=command.organisation_id,
+        begin=command.begin,
+        end=command.end,
+        aggregates=tuple(sorted(set(command.aggregates))),
+        topics=tuple(sorted(set(command.topics))),
+        personal=command.personal,
+    )

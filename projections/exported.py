@@ -4,6 +4,7 @@ The same events as the bundle of the same export (`projections/sealed/exporting.
 the leaves of the organisation's tree up to where the export ends. In memory that does not grow.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -48,6 +49,8 @@ class ExportedEvent(NamedTuple):
     event: Event
     data: dict[str, Any]
     personal: Personal
+    stored_bytes: int
+    """How long it is as it is stored, for those who hold several at once: some are hundreds of kilobytes."""
 
 
 class VerificationCount(NamedTuple):
@@ -66,23 +69,22 @@ def exported_events(log: EventLog, export: SealedExport, reached: Reached = unwa
 
     Raises `LookupError` where one that was sealed is not there any more: rows tell of no gap by themselves.
     """
-    in_clear = export.manifest.personal
-    read: Callable[[Sequence[int]], Sequence[Any]] = log.recorded_at if in_clear else log.stored_at
-    for part, found in read_ahead(lambda part: read(part.positions), _parts(log, export)):
-        if len(found) < len(part.positions):
-            raise LookupError("events that were sealed are not in the log any more: see `keyledger audit check`")
-        yield from map(_in_clear if in_clear else _withheld, found)
+    exported = _in_clear if export.manifest.personal else _withheld
+    for part in read_ahead(_parts(log, export)):
+        yield from map(exported, part.found)
         reached(part.leaves_done)
 
 
 class _Part(NamedTuple):
-    """Some events that are taken, and how many leaves are done with them."""
+    """Some events that are taken, as they were read, and how many leaves are done with them."""
 
-    positions: Sequence[int]
+    found: Sequence[Any]
     leaves_done: int
 
 
 def _parts(log: EventLog, export: SealedExport) -> Iterator[_Part]:
+    in_clear = export.manifest.personal
+    read: Callable[[Sequence[int]], Sequence[Any]] = log.first_recorded_at if in_clear else log.first_stored_at
     asked, size = export.manifest.filter, export.manifest.size
     for begin in range(0, size, CHUNK_LEAVES):
         end = min(size, begin + CHUNK_LEAVES)
@@ -93,28 +95,44 @@ def _parts(log: EventLog, export: SealedExport) -> Iterator[_Part]:
                 "WHERE tree = %s AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index",
                 (export.tree, begin, end),
             )
-        taken = [position for position, *entry in rows if not entry or takes(asked, *entry)]
-        batches = [taken[at : at + WIDTH] for at in range(0, len(taken), WIDTH)] or [[]]
-        yield from (_Part(batch, begin) for batch in batches[:-1])
-        yield _Part(batches[-1], end)
+        taken = sorted(position for position, *entry in rows if not entry or takes(asked, *entry))
+        at = 0
+        while at < len(taken):
+            found = read(taken[at : at + WIDTH])
+            last = (found[-1][0].position if in_clear else found[-1].position) if found else 0
+            # Those that were too many come next; any other that is not there is gone.
+            after = bisect_right(taken, last, at)
+            if not found or after - at != len(found):
+                raise LookupError("events that were sealed are not in the log any more: see `keyledger audit check`")
+            at = after
+            yield _Part(found, begin if at < len(taken) else end)
+        if not taken:
+            yield _Part((), end)
 
 
 def _withheld(stored: Stored) -> ExportedEvent:
     """An event without its personal fields, which nobody has to decrypt."""
     position, aggregate_id, version, organisation_id, topic, state = stored
-    return _exported(position, aggregate_id, version, organisation_id, decode(topic, state), Personal.WITHHELD)
+    event = decode(topic, state)
+    return _exported(position, aggregate_id, version, organisation_id, event, Personal.WITHHELD, len(state))
 
 
-def _in_clear(found: tuple[Recorded, bool]) -> ExportedEvent:
+def _in_clear(found: tuple[Recorded, bool, int]) -> ExportedEvent:
     """An event with personal fields in clear, unless their key was destroyed."""
-    (aggregate_id, version, organisation_id, event, position), has_key = found
+    (aggregate_id, version, organisation_id, event, position), has_key, stored_bytes = found
     whose = None if organisation_id is None else str(organisation_id)
     personal = Personal.SHOWN if has_key else Personal.ERASED
-    return _exported(position, str(aggregate_id), version, whose, event, personal)
+    return _exported(position, str(aggregate_id), version, whose, event, personal, stored_bytes)
 
 
 def _exported(
-    position: int, aggregate_id: str, version: int, organisation_id: str | None, event: Event, personal: Personal
+    position: int,
+    aggregate_id: str,
+    version: int,
+    organisation_id: str | None,
+    event: Event,
+    personal: Personal,
+    stored_bytes: int,
 ) -> ExportedEvent:
     """The event, of whose personal fields this became if it has any."""
     data = shown_fields(event)
@@ -123,7 +141,7 @@ def _exported(
     elif personal is not Personal.SHOWN:
         for name in event.PERSONAL:
             data.pop(name, None)
-    return ExportedEvent(position, aggregate_id, version, organisation_id, event, data, personal)
+    return ExportedEvent(position, aggregate_id, version, organisation_id, event, data, personal, stored_bytes)
 
 
 def exported_verifications(

@@ -3,25 +3,23 @@
 PostgreSQL and Python then work at once, each on a processor of its own.
 """
 
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Part = TypeVar("Part")
-Found = TypeVar("Found")
 
 
-def read_ahead(read: Callable[[Part], Found], parts: Iterable[Part]) -> Generator[tuple[Part, Found], None, None]:
-    """Each part, and what was read of it, in order; raises what `read` raises, in the place of that part.
+def read_ahead(parts: Iterable[Part]) -> Generator[Part, None, None]:
+    """The same parts in order; raises what reading one raises, in its place.
 
-    One part ahead and no more, on a thread of its own: however slowly parts are taken, three are held at most (one at
-    its taker's, one ready, one being read), and a connection for no longer than the reading of one lasts.
+    `parts` reads each when it is asked for it: on a thread of its own, one part ahead and no more. However slowly they
+    are taken, three are held at most (one at its taker's, one ready, one being read), and a connection for no longer
+    than the reading of one lasts.
     """
+    left, end = iter(parts), object()
     with ThreadPoolExecutor(1, "reading-ahead") as thread:
-        coming: tuple[Part, Future[Found]] | None = None
-        for part in parts:
-            taken, coming = coming, (part, thread.submit(read, part))
-            if taken is not None:
-                yield taken[0], taken[1].result()
-        if coming is not None:
-            yield coming[0], coming[1].result()
+        coming = thread.submit(next, left, end)
+        while (part := coming.result()) is not end:
+            coming = thread.submit(next, left, end)
+            yield part  # type: ignore[misc]

@@ -19,7 +19,7 @@ from api.policies import auditors_policy
 from ledger import auditing
 from ledger.commands import RequestExport
 from ledger.errors import InvalidValue, Unavailable
-from ledger.export import Export
+from ledger.export import Export, asks_for
 from ledger.sealed_log import SealedLog
 from ledger.service import EXPORT, ORGANISATION
 from ledger.tlog import bundle
@@ -95,7 +95,8 @@ def export(
     json: bool,
     **asked: Any,
 ) -> None:
-    """Write an organisation's events to a file that proves itself. A file that was half written is gone on with.
+    """Write an organisation's events to a file that proves itself. A file that was half written is gone on with, where
+    the same is asked for, or nothing more than that it be written.
 
     A file in another format has the same events for other tools, and proves nothing. One that was cut off is written
     anew from the same export with --export, which asks for nothing that was not asked for before.
@@ -111,15 +112,20 @@ def export(
         begun = _begun(output)
         if begun is not None and export_id not in (None, begun.export_id):
             raise click.UsageError(f"{output} is there, and is the beginning of another export")
+        command = RequestExport(
+            context=session.context(reason), export_id=uuid7(), organisation_id=organisation_id, **asked
+        )
         if begun is None and export_id is not None:
             state: Export = session.services.ledger.load(EXPORT, export_id)
         elif begun is None:
-            command = RequestExport(
-                context=session.context(reason), export_id=uuid7(), organisation_id=organisation_id, **asked
-            )
             state = session.services.ledger.handle(command).state
         else:
             state = session.services.ledger.load(EXPORT, begun.export_id)
+            if (reason or any(asked.values())) and not asks_for(state, command):
+                raise click.UsageError(
+                    f"{output} is there, and is the beginning of an export that was asked for otherwise: name another "
+                    "file, or ask for nothing more, so that it is gone on with"
+                )
             tell(f"Going on with the export that was asked for at {state.requested.at:%Y-%m-%d %H:%M:%SZ}.")
         if state.organisation_id != organisation_id:
             raise InvalidValue("export", "is one of another log", "contradiction")

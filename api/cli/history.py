@@ -94,8 +94,8 @@ _KNOWN = "credential, application, account, operator or organisation"
 
 
 def shown_of(session: Session, life: Life, *what: Shown) -> None:
-    """Note what is shown of a thing; of a credential's the hints of its secrets are always among it."""
-    hints = [Shown.HINT] if life.kind == "credential" else []
+    """Note what is shown of a thing; of a credential and an operator the hints of secrets are always among it."""
+    hints = [Shown.HINT] if life.kind in ("credential", "operator") else []
     first = life.recorded[0]
     session.shows(*what, *hints, of=first.organisation_id, about=first.aggregate_id)
 

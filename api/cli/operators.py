@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from api import documents
-from api.cli import options
+from api.cli import listing, options
 from api.cli.output import print_facts, print_json, print_secret, print_table, tell
 from api.cli.session import Session, open_ledger
 from api.telling import moment
@@ -17,6 +17,7 @@ from ledger.issuing import issue_operator, issue_operator_rotation, parse_roles
 from ledger.operator import Operator
 from ledger.values import Role
 from projections.operator_status import administrators_exist, list_operators, status_row
+from projections.readings import Shown
 
 PAGE_ROWS = 500  # a round trip each
 
@@ -74,6 +75,7 @@ def list_(organisation: UUID | None, json: bool) -> None:
     """List the operators, in the order of their enrolment."""
     with open_ledger() as session:
         rows = list(_all(session, organisation))
+        session.shows(*listing.shown(hints=json, past=False), of=organisation)
     if json:
         print_json({"data": [documents.operator(row) for row in rows]})
         return
@@ -101,6 +103,7 @@ def show(operator_id: UUID, json: bool) -> None:
     """Show one operator."""
     with open_ledger() as session:
         found = session.operator(operator_id)
+        session.shows(Shown.HINT, of=found.organisation_id, about=operator_id)
     if json:
         print_json(documents.operator(status_row(found)))
     else:

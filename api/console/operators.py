@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request, url_for
 
 from api import documents, operator_commands
-from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, caller
+from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, caller, sees_hints_of_tokens
 from api.console.credentials import DAY, OVERLAPS
 from api.console.forms import Form, attempt, carry_out, filtered, forget_secret, listed, show_secret
 from api.console.organisations import names_of_organisations
@@ -52,6 +52,7 @@ def listing(organisation_id: UUID | None) -> Response:
     """The organisation's operators, oldest first; for None everyone's, and those of all organisations."""
     allow(READS_OPERATORS, organisation_id)
     form, found, status = listed(lambda asked: found_for(OperatorQuery(only=LISTED).load(asked), organisation_id))
+    sees_hints_of_tokens(organisation_id)
     page = render(
         "console/operators/listing.html",
         form=form,

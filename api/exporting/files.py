@@ -7,6 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from api.exporting import csv_files, ocsf, pages, parquet_files, tables
@@ -95,10 +96,10 @@ class EventsFile:
         events = tally.counted(exported_events(self.log, self.sealed, reached), lambda one: one.event.TOPIC)
         match self.form:
             case EventFormat.CSV:
-                return write_csv(tables.EVENTS, events)
+                return write_csv(tables.EVENTS, events, attrgetter("stored_bytes"))
             case EventFormat.PARQUET:
                 about = {"keyledger.export": str(export.id), "keyledger.origin": manifest.origin}
-                return write_parquet(tables.EVENTS, events, about)
+                return write_parquet(tables.EVENTS, events, about, attrgetter("stored_bytes"))
             case EventFormat.OCSF:
                 verified = exported_verifications(
                     self.log.datastore, export.organisation_id, manifest.filter, export.requested.at

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from importlib.metadata import version
-from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
 
+from api.exporting.tables import batches
 from ledger import events
 from ledger.events import Context, Event
 from ledger.values import RevocationReason
@@ -113,9 +113,9 @@ _PRODUCT = {"name": "Keyledger", "vendor_name": "Keyledger", "version": version(
 
 def write_ocsf(documents: Iterable[Document]) -> Iterator[bytes]:
     """The file, in pieces: one object a line."""
-    left = iter(documents)
-    while chunk := list(islice(left, CHUNK_LINES)):
-        yield b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z) for one in chunk)
+    lines = (orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z) for one in documents)
+    for chunk in batches(lines, CHUNK_LINES, len):
+        yield b"".join(chunk)
 
 
 def of_event(exported: ExportedEvent) -> Document:

@@ -1,12 +1,11 @@
 """Tables as Apache Parquet, with pyarrow: the extra `parquet` of the package, for it is larger than all the rest."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from api.exporting.tables import Column, Thing, Type, cells
+from api.exporting.tables import Column, Thing, Type, batches, cells, weightless
 from ledger.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -19,10 +18,13 @@ BATCH_ROWS = 250  # made into arrow's own cells at once, which take a fraction o
 
 
 def write_parquet(
-    columns: Sequence[Column[Thing]], things: Iterable[Thing], metadata: Mapping[str, str] | None = None
+    columns: Sequence[Column[Thing]],
+    things: Iterable[Thing],
+    metadata: Mapping[str, str] | None = None,
+    bytes_of: Callable[[Thing], int] = weightless,
 ) -> Iterator[bytes]:
-    """The file, in pieces: a row for each thing, a group of rows to each piece. Times are microseconds in UTC, and no
-    cell is anything but what it was.
+    """The file, in pieces: a row for each thing, a group of rows to each piece, and of large ones fewer to a group.
+    Times are microseconds in UTC, and no cell is anything but what it was.
 
     `metadata` goes into the file's own. Raises `InvalidValue` at once where pyarrow is not installed.
     """
@@ -31,7 +33,7 @@ def write_parquet(
     import pyarrow.parquet as pq
 
     schema = pa.schema([(column.name, _type(pa, column.type)) for column in columns], metadata=dict(metadata or {}))
-    return _pieces(pa, pq, schema, columns, things)
+    return _pieces(pa, pq, schema, columns, batches(things, BATCH_ROWS, bytes_of))
 
 
 def is_installed() -> bool:
@@ -48,21 +50,20 @@ def check_installed() -> None:
 
 
 def _pieces(
-    pa: Any, pq: Any, schema: "pa.Schema", columns: Sequence[Column[Thing]], things: Iterable[Thing]
+    pa: Any, pq: Any, schema: "pa.Schema", columns: Sequence[Column[Thing]], some: Iterable[Sequence[Thing]]
 ) -> Iterator[bytes]:
     sink = _Sink()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for group in _groups(_batches(pa, schema, columns, things)):
+        for group in _groups(_batches(pa, schema, columns, some)):
             writer.write_table(pa.Table.from_batches(group), row_group_size=GROUP_ROWS)
             yield sink.taken()
     yield sink.taken()
 
 
 def _batches(
-    pa: Any, schema: "pa.Schema", columns: Sequence[Column[Thing]], things: Iterable[Thing]
+    pa: Any, schema: "pa.Schema", columns: Sequence[Column[Thing]], some: Iterable[Sequence[Thing]]
 ) -> Iterator["pa.RecordBatch"]:
-    left = iter(things)
-    while batch := list(islice(left, BATCH_ROWS)):
+    for batch in some:
         of_columns = zip(schema, cells(columns, batch), strict=True)
         yield pa.record_batch([pa.array(column, field.type) for field, column in of_columns], schema=schema)
 

@@ -1,8 +1,9 @@
 """Tables: what each column of a file holds. Columns keep their names and places; new ones go last."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +32,31 @@ class Column(Generic[Thing]):
     name: str
     type: Type
     cell: Callable[[Thing], Any]
+
+
+BATCH_BYTES = 2**20  # stored, of events that are cells at once: ten times that while they are
+
+
+def weightless(_thing: Any) -> int:
+    """Of things that are all small."""
+    return 0
+
+
+def batches(
+    things: Iterable[Thing], rows_max: int, bytes_of: Callable[[Thing], int] = weightless
+) -> Iterator[list[Thing]]:
+    """The things in their order, as many at once as `rows_max`, or fewer where these have `BATCH_BYTES`."""
+    left = iter(things)
+    while True:
+        batch, size = list[Thing](), 0
+        for thing in islice(left, rows_max):
+            batch.append(thing)
+            size += bytes_of(thing)
+            if size >= BATCH_BYTES:
+                break
+        if not batch:
+            return
+        yield batch
 
 
 def cells(columns: Sequence[Column[Thing]], things: Sequence[Thing]) -> list[list[Any]]:

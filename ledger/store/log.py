@@ -25,9 +25,12 @@ from ledger.store.recorder import Append, BatchStatistics, LedgerRecorder, Posit
 
 _COLUMNS = "originator_id, originator_version, organisation_id, topic, state, notification_id"
 _COLUMNS_OF_E = ", ".join(f"e.{column}" for column in _COLUMNS.split(", "))
-_STORED = (
-    "SELECT notification_id, originator_id::text, originator_version, organisation_id::text, topic, state "
-    "FROM ledger_events"
+_STORED_COLUMNS = "notification_id, originator_id::text, originator_version, organisation_id::text, topic, state"
+_STORED = f"SELECT {_STORED_COLUMNS} FROM ledger_events"  # noqa: S608 - texts of ours
+# The length of a long state is known without unpacking it. At least one is taken, however long it is.
+_FIRST_AT = (
+    "(SELECT f.* FROM (SELECT *, sum(octet_length(state)) OVER (ORDER BY notification_id) - octet_length(state) "
+    "AS bytes_before FROM ledger_events WHERE notification_id = ANY(%s)) f WHERE f.bytes_before < %s) e"
 )
 _COLUMNS_WITH_KEY = (
     f"{_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM ledger_events e "
@@ -35,6 +38,8 @@ _COLUMNS_WITH_KEY = (
 )
 
 AnyConnection = psycopg.Connection[Any]
+
+READ_BYTES_MAX = 2**22  # of events that are read at once by those who say so, for some are hundreds of kilobytes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,26 +246,41 @@ class EventLog:
         return found
 
     def states_at(self, positions: Sequence[int], *, connection: AnyConnection | None = None) -> dict[int, bytes]:
-        """The stored bytes of the events at these positions, as far as there are any."""
+        """The stored bytes of the events at these positions, as far as there are any, in order: of so many of them as
+        make `READ_BYTES_MAX`. Who is missing some asks again, for those after the last.
+        """
         with self._cursor(connection) as curs:
             curs.execute(
-                "SELECT notification_id, state FROM ledger_events WHERE notification_id = ANY(%s)",
-                (list(positions),),
+                f"SELECT notification_id, state FROM {_FIRST_AT} ORDER BY notification_id",  # noqa: S608 - texts of ours
+                (list(positions), READ_BYTES_MAX),
                 prepare=True,
                 binary=True,
             )
             return dict(curs.fetchall())
 
-    def stored_at(self, positions: Sequence[int]) -> list[Stored]:
-        """The events at these positions, in order, as they are stored, as far as there are any."""
+    def first_stored_at(self, positions: Sequence[int]) -> list[Stored]:
+        """The events at these positions, in order, as they are stored; so many of them as `states_at` gives."""
         with self.datastore.cursor_of_tuples() as curs:
             curs.execute(
-                f"{_STORED} WHERE notification_id = ANY(%s) ORDER BY notification_id",
-                (list(positions),),
+                f"SELECT {_STORED_COLUMNS} FROM {_FIRST_AT} ORDER BY notification_id",  # noqa: S608 - texts of ours
+                (list(positions), READ_BYTES_MAX),
                 prepare=True,
                 binary=True,
             )
             return list(map(Stored._make, curs.fetchall()))
+
+    def first_recorded_at(self, positions: Sequence[int]) -> list[tuple[Recorded, bool, int]]:
+        """What `recorded_at` gives, and how many bytes each is as it is stored; of so many events as `states_at`."""
+        with self.datastore.cursor_of_tuples() as curs:
+            curs.execute(
+                f"SELECT {_COLUMNS_OF_E}, k.master_key_id, k.wrapped FROM {_FIRST_AT} "  # noqa: S608 - texts of ours
+                "LEFT JOIN ledger_data_keys k ON k.aggregate_id = e.originator_id ORDER BY e.notification_id",
+                (list(positions), READ_BYTES_MAX),
+                prepare=True,
+                binary=True,
+            )
+            rows = curs.fetchall()
+        return [(self._in_clear(row), row[7] is not None, len(row[4])) for row in rows]
 
     def recorded_at(
         self, positions: Sequence[int], *, connection: AnyConnection | None = None

@@ -11,7 +11,7 @@ from uuid import UUID
 from ledger.sealed_log import SealedLog
 from ledger.store.codec import SEALED
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.log import EventLog
+from ledger.store.log import READ_BYTES_MAX, EventLog
 from ledger.tlog import checkpoints, heads, notes
 from ledger.tlog.bundle import ERASURES, Filter, LeafLine, Payload, base_of
 from ledger.tlog.checkpoints import Checkpoint
@@ -90,7 +90,9 @@ def _trees(connection: Connection) -> list[UUID]:
 def _missing(
     connection: Connection, origin: str, tree: UUID, remembered: Frontier | None, known: Sequence[Known]
 ) -> Report:
-    """What there is to say of a log that is not here: nothing, where all its events still wait to be sealed."""
+    """What there is to say of a log that was not here: nothing, where all its events still wait to be sealed, or did
+    when it was looked for.
+    """
     report = Report()
     if remembered is not None:
         report.add(Verdict.TRUNCATED, f"the log is gone, and the signer signed {remembered.size} leaves of it")
@@ -98,12 +100,14 @@ def _missing(
         if one.checkpoint.origin == origin:
             text = f"the log is gone, and {one.source} is a signed checkpoint over {one.checkpoint.size} leaves of it"
             report.add(Verdict.TRUNCATED, text)
-    (waiting,) = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM ledger_events WHERE organisation_id IS NOT DISTINCT FROM %s::uuid "
+    # In one look with the log itself: a sealer at work may have begun it since it was looked for.
+    (waited,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM sealed_tree WHERE tree = %s) "
+        "OR EXISTS (SELECT 1 FROM ledger_events WHERE organisation_id IS NOT DISTINCT FROM %s::uuid "
         "AND notification_id > (SELECT position FROM projection_tracking WHERE name = %s))",
-        (None if tree == INSTALLATION else tree, TRACKING),
+        (tree, None if tree == INSTALLATION else tree, TRACKING),
     ).fetchone() or (False,)
-    if not report.found and not waiting:
+    if not report.found and not waited:
         report.add(Verdict.MISSING, "there is no such log, nor any event that would be in it")
     return report
 
@@ -179,16 +183,23 @@ def _look_at_leaves(log: EventLog, connection: Connection, examination: Examinat
     report, begin, before = examination.report, 0, 0
     while begin < size:
         with_personal_fields: dict[int, tuple[int, Leaf]] = {}
-        hashes = SealedHashes(connection, tree, begin, begin + CHUNK_LEAVES)
+        done = end = min(size, begin + CHUNK_LEAVES)
+        hashes = SealedHashes(connection, tree, begin, end)
         for index, entry, salt, position, event_position, organisation_id, *event, state in connection.execute(
+            "SELECT leaf_index, entry, salt, position, notification_id, organisation_id, "
+            "topic, originator_id, originator_version, state FROM ("
             "SELECT l.leaf_index, l.entry, l.salt, l.position, e.notification_id, e.organisation_id, "
-            "e.topic, e.originator_id, e.originator_version, e.state FROM sealed_leaf l LEFT JOIN ledger_events e "
+            "e.topic, e.originator_id, e.originator_version, e.state, sum(octet_length(e.state)) OVER "
+            "(ORDER BY l.leaf_index ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before "
+            "FROM sealed_leaf l LEFT JOIN ledger_events e "
             "ON e.originator_id = l.aggregate_id AND e.originator_version = l.aggregate_version "
-            "WHERE l.tree = %s AND l.leaf_index >= %s AND l.leaf_index < %s ORDER BY l.leaf_index",
-            (tree, begin, min(size, begin + CHUNK_LEAVES)),
+            "WHERE l.tree = %s AND l.leaf_index >= %s AND l.leaf_index < %s) AS first "
+            "WHERE coalesce(bytes_before, 0) < %s ORDER BY leaf_index",
+            (tree, begin, end, READ_BYTES_MAX),
             prepare=True,
             binary=True,
         ).fetchall():
+            done = index + 1
             said = report.found.total()
             payload = None if event_position is None else Payload(salt, state)
             leaf = examination.leaf(LeafLine(index, hashes.of(index, entry), entry, payload))
@@ -202,7 +213,7 @@ def _look_at_leaves(log: EventLog, connection: Connection, examination: Examinat
                 report.add(Verdict.TAMPERED, text, index)
             before = position
         _look_at_personal_fields(log, connection, report, with_personal_fields)
-        begin += CHUNK_LEAVES
+        begin = done  # fewer than were asked for, where their events are large
     _look_for_gaps(connection, report, tree, size)
 
 

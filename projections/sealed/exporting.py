@@ -9,7 +9,6 @@ only an older key signed is believed no more.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from ledger.events import EVENTS, Event
 from ledger.export import Export
 from ledger.sealed_log import SealedLog
 from ledger.store.datastore import LedgerDatastore
-from ledger.store.log import EventLog
+from ledger.store.log import READ_BYTES_MAX, EventLog
 from ledger.tlog import bundle, checkpoints, notes
 from ledger.tlog.bundle import ERASED, ERASURES, UNREADABLE, Filter, Manifest, Seal
 from ledger.tlog.leaves import InvalidLeaf, timestamp
@@ -35,7 +34,8 @@ from projections.sealed.signing import signer_key
 from projections.sealed.trees import INSTALLATION, ROOT, Connection, fetch, origin_of
 
 CHUNK_LEAVES = 8 * WIDTH  # whose tiles are read at once
-READ_LEAVES = 2 * WIDTH  # that are read at once with their events, as some of these are large
+READ_LEAVES = 2 * WIDTH  # that are read at once with their events
+LARGE_BYTES = READ_BYTES_MAX // READ_LEAVES  # of an event that is read apart; most have a few hundred
 CHUNK_ERASURES = 1_000  # whose leaves are read at once, some megabytes
 _WITH_PERSONAL_FIELDS = {event.TOPIC for event in EVENTS if event.PERSONAL}
 
@@ -178,8 +178,8 @@ def write_bundle(
                 yield line
     # None lies on both sides of the first that is asked for.
     parts = chain(_parts(log, export, begin, first), _parts(log, export, first, export.manifest.size))
-    for part, leaves in read_ahead(partial(_read, log, export), parts):
-        piece = _lines(part.hashes, leaves)
+    for part in read_ahead(parts):
+        piece = _lines(part)
         digest.update(piece)
         if part.begin >= first:
             yield piece
@@ -212,78 +212,107 @@ def _erased_since(log: EventLog, export: SealedExport) -> Iterator[bytes]:
         yield from map(bundle.encode_erasure_line, erasures)
 
 
+_Row = tuple[int, bytes, bytes, int, bytes | None, bool]
+"""Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken. The last is for who
+reads it.
+"""
+
+
 class _Part(NamedTuple):
-    """Some leaves that are read at once: from `begin` and before `end`, and what tells their hashes."""
+    """Leaves from `begin` and before `end`, as they are there; what tells their hashes, and by the event's position
+    what there is to tell of personal fields.
+    """
 
     begin: int
     end: int
+    rows: Sequence[_Row]
     hashes: "SealedHashes"
+    personal: Mapping[int, Mapping[str, Any] | str]
 
 
 def _parts(log: EventLog, export: SealedExport, begin: int, end: int) -> Iterator[_Part]:
+    """Leaves with the event's stored bytes where the filter takes them, or it is the request. As many at once as make
+    `READ_LEAVES`, or of large events `EventLog.states_at` gives.
+    """
+    personal = export.manifest.personal
     for chunk in range(begin, end, CHUNK_LEAVES):
         chunk_end = min(end, chunk + CHUNK_LEAVES)
         with log.datastore.cursor_of_tuples() as curs:
             hashes = SealedHashes(curs.connection, export.tree, chunk, chunk_end)
-        for at in range(chunk, chunk_end, READ_LEAVES):
-            yield _Part(at, min(chunk_end, at + READ_LEAVES), hashes)
+        at = chunk
+        while at < chunk_end:
+            rows, part_end = _read(log, export, at, min(chunk_end, at + READ_LEAVES))
+            taken = [position for *_, position, state, _ in rows if state is not None] if personal else []
+            yield _Part(at, part_end, rows, hashes, _personal(log, taken) if taken else {})
+            at = part_end
 
 
-_Row = tuple[int, bytes, bytes, int, bytes | None]
-"""Of a leaf its index, entry, salt and position, and the event's stored bytes where they are taken."""
-
-
-class _Leaves(NamedTuple):
-    """Some leaves, and by the event's position what there is to tell of personal fields."""
-
-    rows: Sequence[_Row]
-    personal: Mapping[int, Mapping[str, Any] | str]
-
-
-def _read(log: EventLog, export: SealedExport, part: _Part) -> _Leaves:
-    """The leaves; with the event's stored bytes where the filter takes them, or it is the request."""
-    with log.datastore.cursor_of_tuples() as curs:
-        if export.manifest.filter == Filter():
-            rows = _read_all(curs.connection, export, part)
-        else:
-            rows = _read_asked_for(log, curs.connection, export, part)
-    taken = [position for *_, position, state in rows if state is not None] if export.manifest.personal else []
-    return _Leaves(rows, _personal(log, taken) if taken else {})
-
-
-def _lines(hashes: "SealedHashes", leaves: _Leaves) -> bytes:
-    line_of, hash_of, personal_of = bundle.leaf_line_of, hashes.of, leaves.personal.get
+def _lines(part: _Part) -> bytes:
+    line_of, hash_of, personal_of = bundle.leaf_line_of, part.hashes.of, part.personal.get
     return b"".join(
         [
             line_of(index, hash_of(index, entry), entry, salt, state, personal_of(position))
-            for index, entry, salt, position, state in leaves.rows
+            for index, entry, salt, position, state, _ in part.rows
         ]
     )
 
 
-def _read_all(connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
-    """Leaves with their events, the two together, which is what most exports ask of the database."""
-    return fetch(
+def _read(log: EventLog, export: SealedExport, begin: int, end: int) -> tuple[list[_Row], int]:
+    """The first of these leaves, and where they end."""
+    with log.datastore.cursor_of_tuples() as curs:
+        if export.manifest.filter == Filter():
+            return _read_all(log, curs.connection, export, begin, end)
+        return _read_asked_for(log, curs.connection, export, begin, end)
+
+
+def _read_all(
+    log: EventLog, connection: Connection, export: SealedExport, begin: int, end: int
+) -> tuple[list[_Row], int]:
+    """Leaves with their events, the two together, which is what most exports ask of the database; large ones apart."""
+    rows = fetch(
         connection,
-        "SELECT l.leaf_index, l.entry, l.salt, l.position, e.state "
+        # The length of a long state is known without unpacking it.
+        "SELECT l.leaf_index, l.entry, l.salt, l.position, CASE WHEN octet_length(e.state) <= %(large)s THEN e.state "
+        "END, octet_length(e.state) > %(large)s "
         "FROM sealed_leaf l LEFT JOIN ledger_events e ON e.notification_id = l.position "
-        "WHERE l.tree = %s AND l.leaf_index >= %s AND l.leaf_index < %s ORDER BY l.leaf_index",
-        (export.tree, part.begin, part.end),
+        "WHERE l.tree = %(tree)s AND l.leaf_index >= %(begin)s AND l.leaf_index < %(end)s ORDER BY l.leaf_index",
+        {"large": LARGE_BYTES, "tree": export.tree, "begin": begin, "end": end},
     )
+    large = [position for _, _, _, position, _, is_large in rows if is_large]
+    return _with_states(log, connection, rows, large, end) if large else (rows, end)
 
 
-def _read_asked_for(log: EventLog, connection: Connection, export: SealedExport, part: _Part) -> list[_Row]:
+def _read_asked_for(
+    log: EventLog, connection: Connection, export: SealedExport, begin: int, end: int
+) -> tuple[list[_Row], int]:
     """Leaves, and those of their events that the filter takes, with that by which they were asked for."""
     asked = export.manifest.filter
     rows = fetch(
         connection,
-        "SELECT leaf_index, entry, salt, position, aggregate_id = %s FROM sealed_leaf "
+        "SELECT leaf_index, entry, salt, position, NULL::bytea, aggregate_id = %s FROM sealed_leaf "
         "WHERE tree = %s AND leaf_index >= %s AND leaf_index < %s ORDER BY leaf_index",
-        (UUID(export.manifest.export), export.tree, part.begin, part.end),
+        (UUID(export.manifest.export), export.tree, begin, end),
     )
-    taken = [position for _, entry, _, position, is_request in rows if is_request or takes(asked, entry)]
-    states = log.states_at(taken, connection=connection) if taken else {}
-    return [(index, entry, salt, position, states.get(position)) for index, entry, salt, position, _ in rows]
+    taken = [position for _, entry, _, position, _, is_request in rows if is_request or takes(asked, entry)]
+    return _with_states(log, connection, rows, taken, end) if taken else (rows, end)
+
+
+def _with_states(
+    log: EventLog, connection: Connection, rows: list[_Row], wanted: Sequence[int], end: int
+) -> tuple[list[_Row], int]:
+    """The first of these leaves, with the stored bytes of the events that are wanted, by their positions; and where the
+    leaves end: before the first for which it was too many bytes.
+    """
+    states = log.states_at(wanted, connection=connection)
+    if 0 < len(states) < len(wanted):  # some were too many, or are not there any more
+        last = max(states)
+        unread = {position for position in wanted if position > last}
+        read = next((number for number, row in enumerate(rows) if row[3] in unread), len(rows))
+        if read == 0:  # somebody changed the order; however long it is, one is taken
+            states = log.states_at([rows[0][3]], connection=connection)
+        end = end if read == len(rows) else int(rows[max(read, 1)][0])
+    found = [(*row[:4], states.get(row[3]) if row[4] is None else row[4], False) for row in rows if row[0] < end]
+    return found, end
 
 
 class SealedHashes:

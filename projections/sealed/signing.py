@@ -5,7 +5,7 @@ what the database holds now, makes each of them anew from the event itself, and 
 the one that the sealer came to. So it can never sign what is not a continuation of what it signed before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -95,7 +95,7 @@ class Signer:
         """All that stands against signing: what `check_memory` finds, and what is refused of the trees that grew."""
         found = self.check_memory(connection, log)
         told = {refusal.origin for refusal in found}
-        for tree in _unsigned(connection):
+        for tree in _all_unsigned(connection):
             try:
                 self._checked(connection, log, [tree])
             except SignerRefuses as refusal:
@@ -187,16 +187,27 @@ class Signer:
         return kept
 
 
-def _unsigned(connection: Connection, kid: str | None = None) -> list[Tree]:
-    """Trees that grew since they were signed, or were signed by another key than this, at most `TREES_MAX`."""
+def _unsigned(connection: Connection, kid: str | None = None, before: UUID | None = None) -> list[Tree]:
+    """Trees that grew since they were signed, or were signed by another key than this, at most `TREES_MAX`: the
+    highest ids first, from the one before `before` on.
+    """
     of_other_keys = "" if kid is None else "OR kid <> %(kid)s"
+    and_before = "" if before is None else "AND tree < %(before)s"
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM sealed_tree WHERE signed_size < size {of_other_keys} "  # noqa: S608 - texts of ours
-        "ORDER BY tree DESC LIMIT %(limit)s",
-        {"limit": TREES_MAX, "kid": kid},
+        f"SELECT {COLUMNS} FROM sealed_tree "  # noqa: S608 - texts of ours
+        f"WHERE (signed_size < size {of_other_keys}) {and_before} ORDER BY tree DESC LIMIT %(limit)s",
+        {"limit": TREES_MAX, "kid": kid, "before": before},
         binary=True,
     ).fetchall()
     return [tree_from(row) for row in rows]
+
+
+def _all_unsigned(connection: Connection) -> Iterator[Tree]:
+    """Every tree that grew since it was signed; each once, as it stands when it comes up."""
+    some = _unsigned(connection)
+    while some:
+        yield from some
+        some = _unsigned(connection, before=some[-1].tree)
 
 
 def _tiles_give(connection: Connection, tree: UUID, edge: Frontier) -> bool:

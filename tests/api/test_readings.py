@@ -92,6 +92,38 @@ def test_readings_of_what_concerns_no_organisation_are_listed_apart(
     assert auditor("GET", "/v1/installation/readings").status_code == 403
 
 
+def test_who_read_of_an_organisations_operator_is_told_to_the_organisation(
+    services: Services, administrator: SignedIn, auditor: SignedIn, sign_in: SignIn, organisation: UUID
+) -> None:
+    theirs = sign_in(Role.VIEWER, organisation_id=organisation)
+    one = f"/v1/operators/{theirs.operator_id}"
+    for path in ("", "?version=1", "/events", "/difference?from=1"):
+        assert administrator("GET", f"{one}{path}").status_code == 200
+    assert auditor("GET", "/v1/operators").status_code == 200
+    assert administrator("GET", f"/v1/operators?organisation_id={organisation}").status_code == 200
+    assert theirs("GET", one).status_code == 200  # of oneself
+    expected = [
+        (["hint"], None),
+        (["hint"], None),
+        (["hint", "past"], str(theirs.operator_id)),
+        (["hint", "history"], str(theirs.operator_id)),
+        (["hint", "past"], str(theirs.operator_id)),
+        (["hint"], str(theirs.operator_id)),
+    ]
+    assert [(each["what"], each["aggregate_id"]) for each in told(services, auditor, organisation)] == expected
+
+
+def test_who_read_of_operators_of_all_organisations_is_told_to_these(
+    services: Services, administrator: SignedIn, organisation: UUID
+) -> None:
+    one = f"/v1/operators/{given.an_operator(services, Role.VIEWER)[0]}"
+    for path in ("/v1/operators", one, f"{one}/events"):
+        assert administrator("GET", path).status_code == 200
+    assert told(services, administrator, organisation) == []
+    found = administrator("GET", "/v1/installation/readings").json["data"]
+    assert [each["what"] for each in found if each["what"] != ["readings"]] == [["hint", "history"], ["hint"], ["hint"]]
+
+
 def test_what_shows_nothing_of_it_and_what_is_refused_is_not_told(
     services: Services, administrator: SignedIn, sign_in: SignIn, organisation: UUID
 ) -> None:

@@ -1,5 +1,6 @@
 """Bundles: what an auditor is handed proves itself, and every change of it is noticed."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,9 +14,12 @@ from uuid_utils.compat import uuid7
 from api.policies import auditors_policy
 from api.sealing import issue_sealing_key
 from api.wiring import Services
+from ledger.bulk_revocation import CREDENTIALS_MAX
 from ledger.commands import EraseCredential, RequestExport, RevokeCredential
 from ledger.service import DESTROYS_DATA_KEY, EXPORT
+from ledger.store import log
 from ledger.store.codec import topic_of
+from ledger.store.log import READ_BYTES_MAX
 from ledger.tlog import checkpoints, heads, notes
 from ledger.tlog.bundle import ERASURES
 from ledger.tlog.checkpoints import Checkpoint
@@ -102,6 +106,70 @@ def test_a_bundle_goes_on_at_any_leaf_however_many_are_read_at_once(
         before, rest = b"".join(whole[: opening + first]), b"".join(whole[opening + first :])
         assert b"".join(write_bundle(services.log, export, first)) == rest
         assert b"".join(write_bundle(services.log, export, first, sha256(before))) == rest
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"personal": True}, {"topics": ("bulk_revocation",), "personal": True}, {"topics": ("credential",)}],
+    ids=["all", "personal", "filtered", "others"],
+)
+def test_a_bundle_is_read_by_bytes_where_events_are_large_and_is_the_same(
+    services: Services, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    organisation = given.an_organisation(services)
+    for _ in range(15):
+        some_events(services, organisation)
+        large(services, organisation)
+    with sealing(services) as by_hand:
+        export, held = an_export(by_hand, organisation, **asked), list[int]()
+        whole = b"".join(counted(write_bundle(by_hand.services.log, export), held))
+        assert verify(BytesIO(whole), policy_of(by_hand, organisation)).verdict is Verdict.OK
+        assert max(held) < READ_BYTES_MAX + 500_000  # one event more, as none is cut in two
+        for bytes_max, large_bytes in ((1, 1), (1, 2_000), (2**30, 2_000)):
+            monkeypatch.setattr(exporting, "LARGE_BYTES", large_bytes)
+            monkeypatch.setattr(log, "READ_BYTES_MAX", bytes_max)
+            assert b"".join(write_bundle(by_hand.services.log, export)) == whole
+
+
+def large(services: Services, organisation: UUID) -> UUID:
+    """An event of 390 kilobytes: the revocation of ten thousand credentials was confirmed."""
+    credentials = (uuid7() for _ in range(CREDENTIALS_MAX))
+    return given.a_bulk_revocation(services, organisation, *credentials, contact_email=EmailAddress("ada@example.com"))
+
+
+def counted(pieces: Iterator[bytes], lengths: list[int]) -> Iterator[bytes]:
+    """The same pieces; their lengths are noted."""
+    for piece in pieces:
+        lengths.append(len(piece))
+        yield piece
+
+
+@pytest.mark.parametrize("asked", [{"topics": ("credential",)}, {}], ids=["filtered", "all"])
+def test_a_bundle_of_a_log_that_was_tampered_with_is_the_same_however_few_are_read_at_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation, 10)
+    with sealing(services) as by_hand:
+        export = an_export(by_hand, organisation, **asked)
+        by_hand.tamper(
+            "DELETE FROM ledger_events WHERE notification_id IN "
+            "(SELECT position FROM sealed_leaf WHERE tree = %s AND leaf_index IN (2, 5, 6, 20))",
+            organisation,
+        )
+        by_hand.tamper(  # leaves 10 to 13 stand for events in the reverse order
+            "UPDATE sealed_leaf l SET position = o.position FROM sealed_leaf o WHERE l.tree = %s AND o.tree = l.tree "
+            "AND l.leaf_index BETWEEN 10 AND 13 AND o.leaf_index = 23 - l.leaf_index",
+            organisation,
+        )
+        whole = a_bundle(by_hand, export)
+        report = verify(whole, policy_of(by_hand, organisation))
+        assert [one.index for one in report.findings if one.verdict is Verdict.MISSING] == [2, 5, 6, 20]
+        assert [one.index for one in report.findings if one.verdict is Verdict.TAMPERED] == [10, 11, 12, 13]
+        for bytes_max, large_bytes in ((1, 1), (1_500, 700), (3_000, 1), (2**22, 1)):
+            monkeypatch.setattr(exporting, "LARGE_BYTES", large_bytes)
+            monkeypatch.setattr(log, "READ_BYTES_MAX", bytes_max)
+            assert a_bundle(by_hand, export) == whole
 
 
 # --- the root log ----------------------------------------------------------------------------------------------------

@@ -25,12 +25,13 @@ from ledger.tlog.merkle import Frontier, leaf_hash
 from ledger.tlog.report import Known, Report, Verdict
 from ledger.tlog.verifying import known_from, verify
 from ledger.values import EmailAddress, RevocationReason
+from projections.sealed import checking, signing
 from projections.sealed.checking import check
 from projections.sealed.exporting import checkpoint_of
 from projections.sealed.integrating import entry_of, integrate
 from projections.sealed.memory import SignerMemory
 from projections.sealed.signing import Signer, signer_key
-from projections.sealed.trees import ROOT, origin_of, write_tiles
+from projections.sealed.trees import ROOT, Connection, origin_of, write_tiles
 from tests import given
 from tests.audit.test_bundles import a_bundle, an_export, policy_of
 from tests.projections.test_sealing import Sealing, backed_up, declared, restored, sealing, some_events
@@ -637,3 +638,69 @@ def test_what_a_signer_remembers_a_moment_before_it_shows_it_is_no_loss(services
             assert not looking.done()
         signing.result()
         assert looking.result() is Verdict.OK
+
+
+def test_a_log_that_is_begun_while_it_is_looked_for_is_not_missing(services: Services) -> None:
+    def look() -> Report:
+        reports = dict(check(services.log, by_hand.log, None, (), organisation))
+        return reports[origin_of(by_hand.log.base, organisation)]
+
+    with sealing(services) as by_hand, services.store.connect() as holding, ThreadPoolExecutor(1) as thread:
+        by_hand.seal()
+        organisation = given.an_organisation(services)
+        with holding.transaction():  # so that the look waits where it found no log, and asks what waits for one
+            holding.execute("LOCK TABLE projection_tracking IN ACCESS EXCLUSIVE MODE")
+            looking = thread.submit(look)
+            until(lambda: is_waited_for(holding))
+            integrate(services.log, holding, by_hand.log.base)
+        assert looking.result().findings == []
+
+
+def is_waited_for(connection: Connection) -> bool:
+    """Whether another waits for a lock of this connection."""
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    return bool((connection.execute(query).fetchone() or (0,))[0])
+
+
+@pytest.mark.parametrize("bytes_max", [1, 2_000, 5_000])
+def test_however_few_events_are_read_at_once_each_is_looked_at(
+    services: Services, monkeypatch: pytest.MonkeyPatch, bytes_max: int
+) -> None:
+    organisation = given.an_organisation(services)
+    some_events(services, organisation, 20)
+    monkeypatch.setattr(checking, "READ_BYTES_MAX", bytes_max)
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        reports = dict(check(services.log, by_hand.log, by_hand.signer.memory))
+        report = reports[origin_of(by_hand.log.base, organisation)]
+        assert (report.verdict, report.leaves, report.payloads) == (Verdict.OK, 41, 41)
+        by_hand.tamper(
+            "UPDATE ledger_events SET topic = 'credential.suspended' WHERE notification_id IN "
+            "(SELECT position FROM sealed_leaf WHERE tree = %s AND leaf_index IN (7, 39))",
+            organisation,
+        )
+        by_hand.tamper(
+            "DELETE FROM ledger_events WHERE notification_id IN "
+            "(SELECT position FROM sealed_leaf WHERE tree = %s AND leaf_index IN (20, 40))",
+            organisation,
+        )
+        (report,) = looked_at(by_hand).values()
+        found = {(one.verdict, one.index) for one in report.findings if one.index is not None}
+        assert {(Verdict.TAMPERED, 7), (Verdict.MISSING, 20), (Verdict.TAMPERED, 39), (Verdict.MISSING, 40)} == found
+
+
+def test_every_tree_that_grew_is_looked_at_for_what_the_signer_refuses(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organisations = [given.an_organisation(services) for _ in range(3)]
+    with sealing(services) as by_hand:
+        by_hand.seal()
+        for organisation in organisations:
+            some_events(services, organisation)
+        integrate(services.log, by_hand.integrating, by_hand.log.base)
+        by_hand.tamper(
+            "UPDATE sealed_leaf SET entry = 'x' WHERE leaf_index = 1 AND tree = ANY(%s)", sorted(organisations)[:2]
+        )
+        monkeypatch.setattr(signing, "TREES_MAX", 1)  # of four that grew
+        refused = {one.origin for one in by_hand.signer.refusals(by_hand.connection, by_hand.log)}
+        assert refused == {origin_of(by_hand.log.base, organisation) for organisation in sorted(organisations)[:2]}

@@ -158,6 +158,29 @@ def test_a_half_written_file_is_gone_on_with(exported: tuple[Path, Path], keyled
     assert (refused.exit_code, "whole" in refused.err) == (2, True)
 
 
+def test_a_half_written_file_is_gone_on_with_where_the_same_is_asked_for_and_for_nothing_else(
+    exported: tuple[Path, Path], keyledger: CommandLine, sealed: UUID
+) -> None:
+    bundle, _policy = exported
+    whole = bundle.read_bytes()
+    half = whole[: len(whole) // 2]
+    bundle.write_bytes(half)
+    of = ("audit", "export", "--organisation", sealed, "--output", bundle)
+    for otherwise in (
+        ("--reason", "another audit"),
+        ("--reason", "audit of 2026", "--topic", "credential"),
+        ("--reason", "audit of 2026", "--personal"),
+        ("--reason", "audit of 2026", "--from", "2026-01-01T00:00:00Z"),
+        ("--reason", "audit of 2026", "--credential", uuid4()),
+        ("--personal",),
+    ):
+        refused = keyledger(*of, *otherwise)
+        assert (refused.exit_code, "otherwise" in refused.err) == (2, True)
+        assert bundle.read_bytes() == half
+    keyledger.ok(*of, "--reason", "audit of 2026")
+    assert bundle.read_bytes() == whole
+
+
 def test_a_file_of_something_else_is_not_touched(keyledger: CommandLine, sealed: UUID, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("mine\n")

@@ -60,6 +60,7 @@ def test_what_the_command_line_showed_is_told_like_what_the_api_did(
 ) -> None:
     one, of = create()["id"], ("--organisation", organisation)
     then = create()["created_at"]
+    ada = keyledger.ok("operator", "enrol", "--name", "Ada", "--role", "auditor", *of, "--json").json["id"]
     shown: list[tuple[tuple[object, ...], list[str]]] = [
         (("history", one), ["hint", "history"]),
         (("replay", one), ["hint", "history", "past"]),
@@ -74,9 +75,17 @@ def test_what_the_command_line_showed_is_told_like_what_the_api_did(
         (("activity", *of), ["activity"]),
         (("catalogue", "history", organisation), ["history"]),
         (("audit", "review", *of, "--output", tmp_path / "review.csv", "--reason", "audit"), ["export"]),
+        (("operator", "list", *of, "--json"), ["hint"]),
+        (("operator", "show", ada), ["hint"]),
+        (("history", ada), ["hint", "history"]),
         (("readings", *of), ["readings"]),
     ]
-    for nothing_of_it in (("credential", "list", *of), ("report", "overdue", *of), ("audit", "exports", *of)):
+    for nothing_of_it in (
+        ("credential", "list", *of),
+        ("operator", "list", *of),
+        ("report", "overdue", *of),
+        ("audit", "exports", *of),
+    ):
         keyledger.ok(*nothing_of_it)
     for command, _ in shown:
         keyledger.ok(*command)

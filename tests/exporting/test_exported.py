@@ -2,6 +2,8 @@
 
 import csv
 import io
+import tracemalloc
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,14 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 from uuid_utils.compat import uuid7
 
+from api.exporting import tables
 from api.exporting.files import EventFormat, EventsFile
 from api.exporting.manifests import Tally
 from api.wiring import Services
+from ledger.bulk_revocation import CREDENTIALS_MAX
 from ledger.commands import EraseCredential, RequestExport, RevokeCredential
+from ledger.export import Export
+from ledger.store import log
 from ledger.values import RevocationReason
 from ledger.verification import Code
 from projections.exported_files import Written
-from projections.sealed.exporting import find_sealed
+from projections.sealed.exporting import find_sealed, write_bundle
 from projections.usage import UsageRecorder
 from tests import given
 from tests.projections.keeping_up import catch_up
@@ -35,19 +41,29 @@ def organisation(services: Services) -> UUID:
     return given.an_organisation(services)
 
 
-def exported(services: Services, organisation: UUID | None, form: EventFormat, **asked: Any) -> tuple[bytes, Written]:
-    """The file of an export that is asked for now, and what its manifest will say."""
+def asked_for(services: Services, organisation: UUID | None, **asked: Any) -> Export:
+    """An export that is asked for now, and sealed."""
     asking = given.context(reason="audit")
     command = RequestExport(context=asking, export_id=uuid7(), organisation_id=organisation, **asked)
-    export = services.ledger.handle(command).state
+    export: Export = services.ledger.handle(command).state
     with sealing(services) as by_hand:
         by_hand.seal()
+    return export
+
+
+def file_of(services: Services, export: Export, form: EventFormat) -> tuple[Iterator[bytes], Tally]:
+    """Its file in pieces, and what its manifest will say when these were taken."""
     with services.store.connect() as connection:
         sealed = find_sealed(services.log, connection, export)
         assert sealed is not None
     file, tally = EventsFile(services.log, export, sealed, form), Tally()
-    content = b"".join(file.pieces(file.tag(), tally))
-    return content, tally.written()
+    return file.pieces(file.tag(), tally), tally
+
+
+def exported(services: Services, organisation: UUID | None, form: EventFormat, **asked: Any) -> tuple[bytes, Written]:
+    """The file of an export that is asked for now, and what its manifest will say."""
+    pieces, tally = file_of(services, asked_for(services, organisation, **asked), form)
+    return b"".join(pieces), tally.written()
 
 
 def revoke(services: Services, credential: UUID) -> None:
@@ -98,6 +114,66 @@ def test_every_format_has_every_event_of_the_organisation_and_no_others(
     lines = [orjson.loads(line) for line in ocsf.splitlines()]
     told = [(line["metadata"]["sequence"], line["metadata"]["event_code"]) for line in lines]
     assert told[: len(logged)] == [(position, topic) for position, topic, _ in logged]
+
+
+@pytest.mark.parametrize("personal", [False, True])
+@pytest.mark.parametrize("form", EventFormat)
+def test_of_large_events_as_many_again_do_not_take_more_memory(
+    services: Services, organisation: UUID, form: EventFormat, personal: bool
+) -> None:
+    asked: dict[str, Any] = {"topics": ("bulk_revocation.started",), "personal": personal}
+    exported(services, organisation, form)  # what is imported and made once is none of it
+    held = list[int]()
+    for _ in range(2):
+        for _ in range(20):
+            credentials = (uuid7() for _ in range(CREDENTIALS_MAX))
+            given.a_bulk_revocation(
+                services, organisation, *credentials
+            )  # 390 kilobytes, and several times that decoded
+        pieces, _ = file_of(services, asked_for(services, organisation, **asked), form)
+        tracemalloc.start()
+        try:
+            for _ in pieces:
+                pass
+            held.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert held[1] < 1.5 * held[0]
+
+
+@pytest.mark.parametrize("personal", [False, True])
+@pytest.mark.parametrize("form", [EventFormat.CSV, EventFormat.OCSF])
+def test_however_few_events_are_read_and_written_at_once_the_file_is_the_same(
+    services: Services, organisation: UUID, monkeypatch: pytest.MonkeyPatch, form: EventFormat, personal: bool
+) -> None:
+    for _ in range(20):
+        given.a_credential(services, organisation)
+    export = asked_for(services, organisation, personal=personal)
+    whole = b"".join(file_of(services, export, form)[0])
+    for bytes_max in (1, 2_500):
+        monkeypatch.setattr(log, "READ_BYTES_MAX", bytes_max)
+        monkeypatch.setattr(tables, "BATCH_BYTES", bytes_max)
+        assert b"".join(file_of(services, export, form)[0]) == whole
+
+
+def test_every_row_is_found_in_the_bundle_of_the_same_export(services: Services, organisation: UUID) -> None:
+    for _ in range(3):
+        revoke(services, given.a_credential(services, organisation)[0].id)
+    export = asked_for(services, organisation, topics=("credential",))
+    content = b"".join(file_of(services, export, EventFormat.CSV)[0]).decode()
+    rows = {
+        (row["aggregate_id"], row["aggregate_version"], row["topic"]) for row in csv.DictReader(io.StringIO(content))
+    }
+    with services.store.connect() as connection:
+        sealed = find_sealed(services.log, connection, export)
+    assert sealed is not None
+    lines = map(orjson.loads, b"".join(write_bundle(services.log, sealed)).splitlines())
+    leaves = [line["entry"] for line in lines if line["type"] == "leaf" and "state" in line]
+    assert len(rows) == 9
+    # The bundle has the request as well, which the filter did not take.
+    assert {(leaf["aggregate"], leaf["version"], leaf["topic"].partition("@")[0]) for leaf in leaves} - rows == {
+        (str(export.id), "1", "export.requested")
+    }
 
 
 def test_what_concerns_no_organisation_names_none(services: Services, organisation: UUID) -> None:

@@ -42,7 +42,7 @@ def exported(event: Event) -> ExportedEvent:
     aggregate_id, version, organisation_id, _, position = placed(event)
     of = None if organisation_id is None else str(organisation_id)
     personal = Personal.SHOWN if event.PERSONAL else Personal.NONE
-    return ExportedEvent(position, str(aggregate_id), version, of, event, shown_fields(event), personal)
+    return ExportedEvent(position, str(aggregate_id), version, of, event, shown_fields(event), personal, 0)
 
 
 def test_every_kind_of_event_has_its_activity() -> None:

@@ -3,6 +3,7 @@
 import operator
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -13,12 +14,18 @@ from tests.waiting import until
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_every_part_comes_once_and_in_order(count: int) -> None:
-    assert list(read_ahead(lambda part: part * part, range(count))) == [(part, part * part) for part in range(count)]
+    assert list(read_ahead(part * part for part in range(count))) == [part * part for part in range(count)]
 
 
 def test_the_next_part_is_read_while_one_is_worked_on_and_none_after_it() -> None:
     begun = list[int]()
-    for part, _ in read_ahead(begun.append, range(9)):
+
+    def parts() -> Iterator[int]:
+        for part in range(9):
+            begun.append(part)
+            yield part
+
+    for part in read_ahead(parts()):
         known = list(range(min(9, part + 2)))
         until(partial(operator.eq, begun, known))
         time.sleep(0.01)
@@ -26,19 +33,18 @@ def test_the_next_part_is_read_while_one_is_worked_on_and_none_after_it() -> Non
 
 
 def test_what_cannot_be_read_is_told_in_its_place() -> None:
-    def read(part: int) -> int:
-        if part == 2:
-            raise LookupError(part)
-        return part
+    def parts() -> Iterator[int]:
+        yield from (0, 1)
+        raise LookupError(2)
 
-    found = read_ahead(read, range(5))
-    assert [next(found), next(found)] == [(0, 0), (1, 1)]
+    found = read_ahead(parts())
+    assert [next(found), next(found)] == [0, 1]
     with pytest.raises(LookupError):
         next(found)
 
 
 def test_whoever_stops_early_leaves_no_thread_behind() -> None:
-    found = read_ahead(lambda part: part, range(5))
+    found = read_ahead(range(5))
     next(found)
     assert any(thread.name.startswith("reading-ahead") for thread in threading.enumerate())
     found.close()  # as whoever sends a response does when its reader is gone
