@@ -22,4 +22,4 @@ def read_ahead(parts: Iterable[Part]) -> Generator[Part, None, None]:
         coming = thread.submit(next, left, end)
         while (part := coming.result()) is not end:
             coming = thread.submit(next, left, end)
-            yield part  # type: ignore[misc]
+            yield part  # type: ignore[misc]  # which is not the end, as mypy cannot tell
