@@ -198,7 +198,7 @@ def _timeline(credential_id: UUID, mode: str) -> Timeline | None:
         what, _ = TOLD[type(event)]
         via = event.context.via
         shown = {name: change for name, change in changes.items() if name not in _IMPLIED}
-        steps.append(Step(one, what, told(event, erased=life.erased), VIA.get(via, via), shown))
+        steps.append(Step(one, what, told(event, erased=life.erased, isolated=True), VIA.get(via, via), shown))
     return Timeline(steps, len(life.recorded) - len(steps))
 
 

@@ -63,7 +63,22 @@ def test_what_is_done_here_is_recorded_as_done_through_the_console(
     page = administrator.read(f"{credential}?done=suspended").text
     assert "it is refused until you resume it" in page
     assert "through the console" in page
-    assert "“INC-7”" in page
+    assert "“<bdi>INC-7</bdi>”" in page
+
+
+def test_a_name_that_is_written_from_right_to_left_does_not_turn_the_sentence_around_it(
+    services: Services, administrator: Reader, organisation: UUID, credentials: str
+) -> None:
+    made, _ = given.a_credential(services, organisation, name="ייצוא 2024", labels={"צוות": "תשלומים"})
+    administrator.fill_in(f"{credentials}/{made.id}/edit", name="<שם> 3", description="א, ב: wiki.", reason="בקשה 12")
+    page = administrator.read(f"{credentials}/{made.id}").text
+
+    assert "<li>api_key “<bdi>ייצוא 2024</bdi>”</li>" in page
+    assert "<li>labels <bdi>צוות</bdi>=<bdi>תשלומים</bdi></li>" in page
+    assert "<li>name “<bdi>&lt;שם&gt; 3</bdi>”, contact " in page
+    assert "<li>description: <bdi>א, ב: wiki.</bdi></li>" in page
+    assert "“<bdi>בקשה 12</bdi>”" in page
+    assert not re.search("[\u2068\u2069]", page)
 
 
 def test_a_form_that_is_sent_twice_makes_one_credential_and_shows_it_both_times(
