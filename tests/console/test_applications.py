@@ -151,6 +151,7 @@ def test_s4_04_a_grid_of_cards_with_title_and_description(administrator: Reader,
     card = r'class="card link"><h2><a [^>]+><bdi>Ledger sync</bdi></a></h2>\s*<p class="clamp"><bdi>Books payouts.'
     assert re.search(card, page)
     assert "Nothing found" in administrator.read(f"{apps}?q=nothing-like-it").text
+    assert administrator.read(f"{apps}?q=%00").status_code == 422
     assert administrator.read(f"{apps}?archived=perhaps").status_code == 422
 
 
