@@ -281,7 +281,7 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
     OrganisationRetentionChanged: ("retention changed", _retention),
-    CatalogueChanged: ("catalogue changed", _catalogue),
+    CatalogueChanged: ("changed", _catalogue),
     OperatorEnrolled: ("enrolled", _enrolled),
     OperatorRolesChanged: ("roles changed", _roles),
     OperatorTokenRotated: ("token rotated", _rotated),

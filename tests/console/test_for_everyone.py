@@ -13,7 +13,7 @@ from api.bulk_revoking import sweep_bulk_revocations
 from api.wiring import Services
 from ledger.commands import EraseOperator, RemoveOperator, RevokeCredential
 from ledger.secret_format import SECRET_PATTERN
-from ledger.values import EmailAddress, Kind, Mode, Name, RevocationReason, Role
+from ledger.values import Channel, EmailAddress, Kind, Mode, Name, RevocationReason, Role
 from ledger.verification import Code
 from projections.bulk_revocation_status import list_bulk_revocations
 from projections.credential_status import find_credential
@@ -469,6 +469,24 @@ def test_a_dry_run_touches_nothing_and_its_digest_confirms_just_what_it_showed(
     assert row["revoked_at"] is None
 
 
+def test_a_dry_run_tells_which_identifiers_are_not_among_what_would_be_revoked(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    account = given.an_account(services, organisation)
+    login = {"kind": Kind.CHANNEL_LOGIN, "channel": Channel.FTP, "account_id": account, "login": "Acme-Nightly"}
+    given.a_credential(services, organisation, **login)
+    good = find_credential(services.store, organisation, given.a_credential(services, organisation)[0].id)
+    assert good is not None
+
+    page = look(administrator, url, public_ids=f"{good['public_id']}\nACME-nightly\nnobody's\nnobody's").text
+    all_there = look(administrator, url, public_ids=good["public_id"]).text
+
+    assert "2 credentials would be revoked" in page
+    assert "1 of the identifiers is not among them" in page
+    assert page.count("<code><bdi>nobody&#39;s</bdi></code>") == 1
+    assert "not among them" not in all_there
+
+
 def test_what_changed_since_the_dry_run_is_shown_anew_and_not_revoked(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
@@ -536,13 +554,45 @@ def test_a_credential_is_shown_as_it_was_with_what_changed_since(
 # --- proofs -----------------------------------------------------------------------------------------------------------
 
 
+def test_verify_in_the_moment_before_an_event_is_sealed_looks_again_by_itself(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    given.sealed(services)
+    credential_id = given.a_credential(services, organisation)[0].id
+    address = f"{url}/proofs/{credential_id}/1"
+
+    early = administrator.read(address)
+    given.sealed(services)
+    looked = administrator.read(f"{address}?looks=1", **{"HX-Request": "true"})
+
+    assert (early.status_code, "as soon as it is in a signed checkpoint" in early.text) == (200, True)
+    assert f'hx-get="{address}?looks=1" hx-trigger="load delay:2s"' in early.text
+    assert f'href="{address}">Look again</a>' in early.text
+    assert f'href="{url}/credentials/{credential_id}">' in early.text
+    assert (looked.status_code, looked.headers["HX-Redirect"]) == (204, address)
+    assert "The log holds this event" in administrator.read(address).text
+
+
+def test_the_proof_of_what_happened_to_another_thing_leads_back_to_its_activity(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    account_id = given.an_account(services, organisation)
+    given.sealed(services)
+
+    page = administrator.read(f"{url}/proofs/{account_id}/1").text
+
+    assert "The log holds this event" in page
+    assert f'href="{url}/activity?aggregate_id={account_id}"' in page
+    assert f"/credentials/{account_id}" not in page
+
+
 def test_verify_shows_the_way_from_an_event_to_the_root_that_was_signed(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
     credential_id = [given.a_credential(services, organisation)[0].id for _ in range(3)][1]
     path = f"{url}/proofs/{credential_id}/2"
     assert path in administrator.read(f"{url}/credentials/{credential_id}").text
-    assert administrator.read(path).status_code == 503  # not sealed yet
+    assert administrator.read(f"{path}/file").status_code == 503  # not sealed yet
     given.sealed(services)
 
     page = administrator.read(path).text
