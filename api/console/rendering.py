@@ -179,7 +179,7 @@ def prepare(console: Blueprint) -> None:
             "asset": asset,
             "csrf_token": sessions.csrf_token,
             "dialog": DIALOG,
-            "done": DONE.get(request.args.get("done", "")),
+            "done": _done(),
             "fresh_key": lambda: str(uuid4()),
             "may": may,
             "page_address": page_address,
@@ -187,6 +187,17 @@ def prepare(console: Blueprint) -> None:
             "places": places(),
             "session": g.get("session"),
         }
+
+
+def _done() -> str | None:
+    return DONE.get(request.args.get("done", "")) if led_here() else None
+
+
+def led_here() -> bool:
+    """Whether a page of ours led here: a link in a mail or on another site cannot say that something was done. A
+    browser that does not tell, as over plain HTTP, is believed.
+    """
+    return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
 
 def render(template: str, **values: Any) -> str:

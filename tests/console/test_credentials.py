@@ -66,6 +66,15 @@ def test_what_is_done_here_is_recorded_as_done_through_the_console(
     assert "“<bdi>INC-7</bdi>”" in page
 
 
+@pytest.mark.parametrize("site", ["none", "cross-site", "same-site"])
+def test_a_link_from_elsewhere_does_not_say_that_something_was_done(
+    administrator: Reader, credential: str, site: str
+) -> None:
+    said = "The credential was revoked."
+    assert said in administrator.read(f"{credential}?done=revoked", **{"Sec-Fetch-Site": "same-origin"}).text
+    assert said not in administrator.read(f"{credential}?done=revoked", **{"Sec-Fetch-Site": site}).text
+
+
 def test_a_name_that_is_written_from_right_to_left_does_not_turn_the_sentence_around_it(
     services: Services, administrator: Reader, organisation: UUID, credentials: str
 ) -> None:
