@@ -13,7 +13,7 @@ from api import application_commands, credential_commands, documents, outgoing
 from api.application_commands import represent
 from api.applications import existing, found_for, governable
 from api.auth import WRITES_CREDENTIALS, allow
-from api.console.creating import OwnedCredentialIn
+from api.console.creating import OwnedCredentialIn, expiry
 from api.console.credentials import DAY, GRACES
 from api.console.forms import Form, attempt, carry_out, carry_out_all, filtered, forget_secret, listed, show_secret
 from api.console.rendering import go_to, label, render
@@ -148,7 +148,7 @@ def generate(organisation_id: UUID, application_id: UUID) -> Response | str:
             "access_level": AccessLevel.FULL.value,
         }
         asked = ("environment", "contact_email", "name", "reason")
-        body = form.load(OwnedCredentialIn(), asked, **of_the_app)
+        body = form.load(OwnedCredentialIn(), asked, **of_the_app, **expiry(form))
         return _show_keys(carry_out(form, lambda: credential_commands.create(organisation_id, body)), form)
 
     def show(form: Form) -> str:

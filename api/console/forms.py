@@ -43,6 +43,7 @@ _KEY = re.compile(r"[0-9a-f-]{36}")  # as `fresh_key` makes them
 _KINDLY: Mapping[str, str] = {
     "Missing data for required field.": "Fill this in.",
     "Shorter than minimum length 1.": "Fill this in.",
+    "Not a valid datetime.": "Choose a date and a time.",
 }
 
 

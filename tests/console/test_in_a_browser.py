@@ -80,6 +80,16 @@ def test_s0_04_an_email_that_is_none_is_refused_beside_its_field_and_what_was_ty
     assert desk.head() == head
 
 
+def test_what_is_wrong_with_a_field_is_in_sight_on_a_phone(phone: Desk) -> None:
+    dialog = phone.open_dialog()
+    dialog.get_by_label("Email").fill("dev@example.com")
+    dialog.get_by_label("Full").check()
+    dialog.get_by_label("Expires").fill("2020-01-31T12:00")
+    dialog.get_by_role("button", name="Create credentials").click()
+    expect(dialog.get_by_label("Expires")).to_be_focused()
+    expect(dialog.get_by_text("It lies in the past.")).to_be_in_viewport(ratio=1)
+
+
 def test_s0_06_create_is_disabled_until_the_form_is_complete_and_valid(desk: Desk) -> None:
     dialog = desk.open_dialog()
     create, email = dialog.get_by_role("button", name="Create credentials"), dialog.get_by_label("Email")

@@ -250,6 +250,7 @@
     const first = wrong?.matches("fieldset") ? wrong.querySelector("input:enabled") : wrong;
     const next = root.querySelector("form[method=post] :is(input:not([type=hidden]), select, textarea), [data-copy]");
     (first ?? next ?? root).focus();
+    wrong?.closest(".field")?.scrollIntoView({ block: "nearest" }); // with what is wrong with it, which stands beneath
   };
 
   const begin = (root) => {
