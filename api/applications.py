@@ -37,13 +37,14 @@ from api.schemas.applications import (
     RegisteredOut,
 )
 from ledger.errors import NotFound
-from ledger.values import Mode
+from ledger.values import Mode, Name
 from projections.application_status import (
     ApplicationFilters,
     find_application,
     has_live_credentials,
     list_applications,
 )
+from projections.pages import Page
 
 blueprint = Blueprint(
     "Applications",
@@ -65,6 +66,15 @@ def existing(organisation_id: UUID, application_id: UUID) -> Body:
     return row
 
 
+def found_for(organisation_id: UUID, query: Body) -> Page:
+    """The page of an organisation's applications that a query asks for, as `ApplicationQuery` reads it."""
+    q = Name(query["q"], "q") if "q" in query else None
+    filters = ApplicationFilters(q, query.get("archived"), query.get("account"))
+    return list_applications(
+        services().store, organisation_id, filters, cursor=query.get("cursor"), limit=query["limit"]
+    )
+
+
 @blueprint.route("")
 class Applications(MethodView):
     """An organisation's applications."""
@@ -79,10 +89,7 @@ class Applications(MethodView):
         """
         allow(READS_CREDENTIALS, organisation_id)
         existing_organisation(organisation_id)
-        filters = ApplicationFilters(query.get("q"), query.get("archived"), query.get("account"))
-        found = list_applications(
-            services().store, organisation_id, filters, cursor=query.get("cursor"), limit=query["limit"]
-        )
+        found = found_for(organisation_id, query)
         return outgoing.page(map(documents.application, found.rows), found.cursor)
 
     @blueprint.doc(operationId="registerApplication", **BEGINNING)

@@ -87,13 +87,30 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
-def told(event: Event, *, erased: bool) -> list[str]:
-    """What there is to tell; of an erased credential not that a sealed field is empty, for it may not have been."""
+def told(event: Event, *, erased: bool, isolated: bool = False) -> list[str]:
+    """What there is to tell; of an erased credential not that a sealed field is empty, for it may not have been.
+
+    `isolated` leaves what somebody typed within Unicode's isolates (U+2068 to U+2069), for a page to keep a name in
+    Hebrew or Arabic from turning the sentence around it; a terminal, which seldom knows them, is told it without.
+    """
     _, details = TOLD[type(event)]
-    if not (erased and event.PERSONAL):
-        return details(event)
-    gone = f"erased: {', '.join(event.PERSONAL)}"
-    return [gone] if isinstance(event, CredentialWhitelisted) else [*details(event), gone]
+    said = details(event)
+    if erased and event.PERSONAL:
+        gone = f"erased: {', '.join(event.PERSONAL)}"
+        said = [gone] if isinstance(event, CredentialWhitelisted) else [*said, gone]
+    return said if isolated else [one.translate(_WITHOUT_ISOLATES) for one in said]
+
+
+_WITHOUT_ISOLATES = dict.fromkeys((0x2068, 0x2069))
+
+
+def _typed(text: str) -> str:
+    """What somebody typed, as a part of a sentence. It holds no isolate of its own: no text of ours may."""
+    return f"\u2068{text}\u2069"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{_typed(key)}={_typed(value)}" for key, value in labels.items())
 
 
 # --- what each event tells -------------------------------------------------------------------------------------------
@@ -105,7 +122,7 @@ def _nothing(_event: Any) -> list[str]:
 
 def _created(event: CredentialCreated) -> list[str]:
     said = [
-        f"{event.kind} “{event.name}”" if event.name else event.kind,
+        f"{event.kind} “{_typed(event.name)}”" if event.name else event.kind,
         f"login {event.login or '-'}" if event.kind == "channel_login" else f"public id {event.public_id}",
         f"mode {event.mode}" + (f", environment {event.environment}" if event.environment else ""),
     ]
@@ -115,8 +132,8 @@ def _created(event: CredentialCreated) -> list[str]:
         "contact": event.contact_email,
         "expires": event.expires_at and moment(event.expires_at),
         "supersedes": event.supersedes,
-        "imported from": event.imported_from,
-        "labels": ", ".join(f"{key}={value}" for key, value in event.labels.items()),
+        "imported from": event.imported_from and _typed(event.imported_from),
+        "labels": _labels(event.labels),
     }
     said += [f"{name} {value}" for name, value in optional.items() if value]
     return [*said, _secret(event.secret)]
@@ -132,14 +149,14 @@ def _whitelisted(event: CredentialWhitelisted) -> list[str]:
 
 def _opened(event: AccountOpened) -> list[str]:
     said = [
-        f"{event.kind} “{event.name}”" + (f", reference {event.reference}" if event.reference else ""),
+        f"{event.kind} “{_typed(event.name)}”" + (f", reference {_typed(event.reference)}" if event.reference else ""),
         f"opened on {event.opened_on}",
     ]
     return [*said, f"beneath {event.parent_id}"] if event.parent_id else said
 
 
 def _account_described(event: AccountDescribed) -> list[str]:
-    return [f"name “{event.name}”, reference {event.reference or '-'}"]
+    return [f"name “{_typed(event.name)}”, reference {_typed(event.reference or '-')}"]
 
 
 def _rotated(event: CredentialRotated | OperatorTokenRotated) -> list[str]:
@@ -158,18 +175,17 @@ def _revoked(event: CredentialRevoked) -> list[str]:
 
 
 def _described(event: CredentialDescribed) -> list[str]:
-    labels = ", ".join(f"{key}={value}" for key, value in event.labels.items())
     return [
-        f"name “{event.name}”, contact {event.contact_email or '-'}",
-        *([f"description: {' '.join(event.description.split())}"] if event.description else []),
-        *([f"labels {labels}"] if labels else []),
+        f"name “{_typed(event.name)}”, contact {event.contact_email or '-'}",
+        *([f"description: {_typed(' '.join(event.description.split()))}"] if event.description else []),
+        *([f"labels {_labels(event.labels)}"] if event.labels else []),
     ]
 
 
 def _enrolled(event: OperatorEnrolled) -> list[str]:
     where = f"organisation {event.organisation_id}" if event.organisation_id else "all organisations"
     return [
-        event.name + (f" <{event.email}>" if event.email else ""),
+        _typed(event.name) + (f" <{event.email}>" if event.email else ""),
         f"{', '.join(event.roles)} in {where}{_production(event.production)}",
         f"signs in at {event.issuer} as {event.subject}" if event.issuer else _secret(event.secret),
     ]
@@ -180,7 +196,7 @@ def _roles(event: OperatorRolesChanged) -> list[str]:
 
 
 def _named(event: OrganisationRegistered | OrganisationRenamed) -> list[str]:
-    return [f"“{event.name}”"]
+    return [f"“{_typed(event.name)}”"]
 
 
 def _retention(event: OrganisationRetentionChanged) -> list[str]:
@@ -204,7 +220,7 @@ def _catalogue(event: CatalogueChanged) -> list[str]:
 
 def _application(event: ApplicationRegistered | ApplicationDescribed) -> list[str]:
     description = " ".join(event.description.split())
-    return [f"“{event.title}”", *([f"description: {description}"] if description else [])]
+    return [f"“{_typed(event.title)}”", *([f"description: {_typed(description)}"] if description else [])]
 
 
 def _production(granted: bool) -> str:
@@ -230,7 +246,7 @@ def _endpoint(event: WebhookEndpointRegistered | WebhookEndpointDescribed) -> li
     description = " ".join(event.description.split())
     return [
         event.url,
-        *([f"description: {description}"] if description else []),
+        *([f"description: {_typed(description)}"] if description else []),
         f"sent {', '.join(event.event_types) or 'all types'}",
     ]
 
@@ -265,7 +281,7 @@ TOLD: Mapping[type[Event], tuple[str, Callable[[Any], list[str]]]] = {
     OrganisationRegistered: ("registered", _named),
     OrganisationRenamed: ("renamed", _named),
     OrganisationRetentionChanged: ("retention changed", _retention),
-    CatalogueChanged: ("catalogue changed", _catalogue),
+    CatalogueChanged: ("changed", _catalogue),
     OperatorEnrolled: ("enrolled", _enrolled),
     OperatorRolesChanged: ("roles changed", _roles),
     OperatorTokenRotated: ("token rotated", _rotated),

@@ -71,18 +71,23 @@ def simple(command: Callable[..., Command], row: Row, body: Body, expected_versi
     ), None
 
 
-def test(row: Row) -> UUID:
-    """Have a message sent that tries the endpoint; returns its delivery's id.
+def test(row: Row, *, key: str | None) -> UUID:
+    """Have a message sent that tries the endpoint, once for each `key` unless it is None; returns its delivery's id.
 
     Raises `WebhookEndpointRemoved` and `WebhookEndpointDisabled`.
     """
     refuse_to_test(removed_at=row["removed_at"], disabled_at=row["disabled_at"])
-    return webhook_delivery.queue_test(services().store, row["organisation_id"], row["endpoint_id"], now())
+    return webhook_delivery.queue_test(services().store, row["organisation_id"], row["endpoint_id"], now(), key)
 
 
-def replay(row: Row, delivery_id: UUID) -> None:
-    """Have a message sent again. Raises `WebhookEndpointRemoved`, and `NotFound` for a delivery that is not there."""
+def replay(row: Row, delivery_id: UUID, attempts: int | None = None) -> bool:
+    """Have a message sent again. False where that was done already, by the `attempts` that whoever asks has seen.
+
+    Raises `WebhookEndpointRemoved`, and `NotFound` for a delivery that is not there.
+    """
     if row["removed_at"] is not None:
         raise WebhookEndpointRemoved("the webhook endpoint was removed: register another")
-    if not webhook_delivery.replay(services().store, row["endpoint_id"], delivery_id):
+    replayed = webhook_delivery.replay(services().store, row["endpoint_id"], delivery_id, attempts)
+    if not replayed and webhook_delivery.find_delivery(services().store, row["endpoint_id"], delivery_id) is None:
         raise NotFound("delivery")
+    return replayed

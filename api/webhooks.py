@@ -212,7 +212,7 @@ class Trial(MethodView):
         This is its delivery: read it again to see what came of it. While one waits to be sent, it is the one meant.
         """
         allow(MANAGES_WEBHOOKS, organisation_id)
-        return _delivery(endpoint_id, webhook_commands.test(existing(organisation_id, endpoint_id)))
+        return _delivery(endpoint_id, webhook_commands.test(existing(organisation_id, endpoint_id), key=None))
 
 
 @blueprint.route("/<uuid:endpoint_id>/deliveries")

@@ -131,20 +131,28 @@ def _queue(connection: psycopg.Connection[Any], messages: Iterator[tuple[_Endpoi
         )
 
 
-def queue_test(store: LedgerDatastore, organisation_id: UUID, endpoint_id: UUID, now: datetime) -> UUID:
-    """Queue a message that tries an endpoint; returns its delivery's id. One that still waits is the one asked for.
+def queue_test(
+    store: LedgerDatastore, organisation_id: UUID, endpoint_id: UUID, now: datetime, key: str | None = None
+) -> UUID:
+    """Queue a message that tries an endpoint; returns its delivery's id. One that still waits is the one asked for, and
+    so is the one of the same `key`, sent or not: who asks twice under it, as by a double click, asked once.
 
     It stands at the end of the schedule of retries, so it is sent once: whoever tries an endpoint looks at what came of
     it and tries again. What it is about, in the place of a credential, is the endpoint.
     """
-    message = of_test(organisation_id, endpoint_id, now)
+    message = of_test(organisation_id, endpoint_id, now, key)
     row = store.row(
-        "WITH waiting AS (SELECT delivery_id FROM webhook_delivery "
-        "WHERE endpoint_id = %(endpoint)s AND credential_id = %(endpoint)s AND finished_at IS NULL LIMIT 1), "
+        "WITH asked AS (SELECT delivery_id FROM webhook_delivery "
+        "WHERE endpoint_id = %(endpoint)s AND message_id = %(id)s), "
+        "waiting AS (SELECT * FROM asked UNION ALL (SELECT delivery_id FROM webhook_delivery "
+        "WHERE endpoint_id = %(endpoint)s AND credential_id = %(endpoint)s AND finished_at IS NULL "
+        "AND NOT EXISTS (SELECT FROM asked) LIMIT 1)), "
         "made AS (INSERT INTO webhook_delivery "
         "(organisation_id, endpoint_id, credential_id, message_id, type, body, failures) "
         "SELECT %(organisation)s, %(endpoint)s, %(endpoint)s, %(id)s, %(type)s, %(body)s, %(failures)s "
-        "WHERE NOT EXISTS (SELECT FROM waiting) RETURNING delivery_id) "
+        "WHERE NOT EXISTS (SELECT FROM waiting) "
+        # The other of two at once under a key: it changes nothing, and answers with the first one's id.
+        "ON CONFLICT (endpoint_id, message_id) DO UPDATE SET message_id = EXCLUDED.message_id RETURNING delivery_id) "
         "SELECT delivery_id FROM waiting UNION ALL SELECT delivery_id FROM made",
         {
             "organisation": organisation_id,
@@ -472,16 +480,17 @@ def find_delivery(store: LedgerDatastore, endpoint_id: UUID, delivery_id: UUID) 
     }
 
 
-def replay(store: LedgerDatastore, endpoint_id: UUID, delivery_id: UUID) -> bool:
+def replay(store: LedgerDatastore, endpoint_id: UUID, delivery_id: UUID, attempts: int | None = None) -> bool:
     """Have a message sent again, as soon as may be and with all retries from the beginning.
 
-    Under its own id, so that a receiver who had it knows. False where there is no such delivery (any more).
+    Under its own id, so that a receiver who had it knows. False where there is no such delivery (any more), and where
+    there were more `attempts` by now than whoever asks has seen, if they say: it was sent again meanwhile.
     """
     return (
         store.row(
             "UPDATE webhook_delivery SET finished_at = NULL, delivered = false, failures = 0, next_attempt_at = now() "
-            "WHERE delivery_id = %s AND endpoint_id = %s RETURNING 1 AS one",
-            (delivery_id, endpoint_id),
+            "WHERE delivery_id = %s AND endpoint_id = %s AND attempts <= coalesce(%s, attempts) RETURNING 1 AS one",
+            (delivery_id, endpoint_id, attempts),
         )
         is not None
     )

@@ -95,9 +95,10 @@ def of_notice(
     return _message(f"{type_} {due_at.timestamp()}", type_, organisation_id, credential_id, now, data)
 
 
-def of_test(organisation_id: UUID, endpoint_id: UUID, now: datetime) -> Message:
-    """The message that tells of nothing but itself, for somebody who tries an endpoint."""
-    return _message(f"test {now.timestamp()}", TEST, organisation_id, endpoint_id, now, {"endpoint_id": endpoint_id})
+def of_test(organisation_id: UUID, endpoint_id: UUID, now: datetime, key: str | None = None) -> Message:
+    """The message that tells of nothing but itself, for somebody who tries an endpoint: one for each key, if given."""
+    what = f"test {now.timestamp() if key is None else key}"
+    return _message(what, TEST, organisation_id, endpoint_id, now, {"endpoint_id": endpoint_id})
 
 
 def _message(what: str, type_: str, organisation_id: UUID | None, subject: UUID, at: datetime, data: Facts) -> Message:

@@ -11,9 +11,9 @@ from marshmallow import fields, validate
 
 from api import application_commands, credential_commands, documents, outgoing
 from api.application_commands import represent
-from api.applications import existing, governable
+from api.applications import existing, found_for, governable
 from api.auth import WRITES_CREDENTIALS, allow
-from api.console.creating import OwnedCredentialIn
+from api.console.creating import OwnedCredentialIn, expiry
 from api.console.credentials import DAY, GRACES
 from api.console.forms import Form, attempt, carry_out, carry_out_all, filtered, forget_secret, listed, show_secret
 from api.console.rendering import go_to, label, render
@@ -23,9 +23,8 @@ from api.schemas import Why
 from api.schemas.applications import ApisIn, ApplicationDescriptionIn, ApplicationIn, ApplicationQuery, KeyPairIn
 from api.schemas.credentials import RevocationIn
 from ledger.values import AccessLevel, Environment, Kind, Mode, RevocationReason
-from projections.application_status import ApplicationFilters, has_live_credentials, list_applications
+from projections.application_status import has_live_credentials
 from projections.credential_list import CredentialFilters, list_credentials
-from projections.pages import Page
 
 pages = Blueprint("applications", __name__, url_prefix="/organisations/<uuid:organisation_id>/apps")
 
@@ -55,14 +54,7 @@ class OwnedKeyPairIn(KeyPairIn):
 def listing(organisation_id: UUID) -> Response | str:
     """The grid of cards."""
 
-    def read(asked: dict[str, str]) -> Page:
-        query: dict[str, Any] = ApplicationQuery().load(asked)
-        filters = ApplicationFilters(query.get("q"), query.get("archived"), query.get("account"))
-        return list_applications(
-            services().store, organisation_id, filters, cursor=query.get("cursor"), limit=query["limit"]
-        )
-
-    form, found, status = listed(read)
+    form, found, status = listed(lambda asked: found_for(organisation_id, ApplicationQuery().load(asked)))
     page = render(
         "console/applications/listing.html",
         form=form,
@@ -156,7 +148,7 @@ def generate(organisation_id: UUID, application_id: UUID) -> Response | str:
             "access_level": AccessLevel.FULL.value,
         }
         asked = ("environment", "contact_email", "name", "reason")
-        body = form.load(OwnedCredentialIn(), asked, **of_the_app)
+        body = form.load(OwnedCredentialIn(), asked, **of_the_app, **expiry(form))
         return _show_keys(carry_out(form, lambda: credential_commands.create(organisation_id, body)), form)
 
     def show(form: Form) -> str:

@@ -9,7 +9,7 @@ from api import documents, outgoing
 from api.auditing import reads_only
 from api.auth import WRITES_CREDENTIALS, allow
 from api.bulk_revocations import SHOWN_MAX, looked_at, represent, selection_of
-from api.bulk_revoking import confirmed
+from api.bulk_revoking import DryRun, confirmed
 from api.console.forms import Form, attempt, carry_out
 from api.console.organisations import names_of
 from api.console.rendering import go_to, label, render
@@ -23,6 +23,7 @@ pages = Blueprint("bulk_revocations", __name__, url_prefix="/organisations/<uuid
 
 # What a form asks of a selection: texts, choices of a few words, and lists of a line each.
 TEXTS = ("contact_email", "account_id", "application_id", "kind", "mode", "environment", "channel")
+_BY_LOGIN = Kind.CHANNEL_LOGIN  # its identifier is a login, which is the same in any letter case
 CHOICES = {"kind": Kind, "mode": Mode, "environment": Environment, "channel": Channel}
 
 
@@ -74,14 +75,14 @@ def new(organisation_id: UUID) -> Response | str:
                 )
             except SelectionChanged as error:
                 form.refuse(error)
-                return Response(show(form, **_shown(looked)), 409)
+                return Response(show(form, **_shown(looked, form)), 409)
             return go_to(
                 "console.bulk_revocations.detail",
                 organisation_id=organisation_id,
                 run_id=carried.body["id"],
                 done="run_started",
             )
-        return Response(show(form, **_shown(looked)))
+        return Response(show(form, **_shown(looked, form)))
 
     begin = Form.with_typed(revocation_reason=RevocationReason.COMPROMISED)
     return show(begin) if request.method == "GET" else attempt(show, act)
@@ -92,12 +93,17 @@ def _lists(form: Form) -> dict[str, list[str]]:
     return {"public_ids": lines} if lines else {}
 
 
-def _shown(looked: Any) -> dict[str, Any]:
-    """What a dry run found: the first ones, how many, and the digest that confirms them."""
+def _shown(looked: DryRun, form: Form) -> dict[str, Any]:
+    """What a dry run found: the first ones, how many, the digest that confirms them, and which of the identifiers that
+    somebody named are none of these.
+    """
     reads_only()
-    rows = rows_of_credentials(services().store, looked.credential_ids[:SHOWN_MAX])
+    named = form.lines("public_ids")
+    rows = rows_of_credentials(services().store, looked.credential_ids if named else looked.credential_ids[:SHOWN_MAX])
+    found = {row["public_id"] for row in rows} | {row["public_id"].lower() for row in rows if row["kind"] == _BY_LOGIN}
     return {
+        "unmatched": [name for name in dict.fromkeys(named) if not {name, name.lower()} & found],
         "count": len(looked.credential_ids),
         "digest": looked.digest,
-        "credentials": [outgoing.credential(row) for row in rows],
+        "credentials": [outgoing.credential(row) for row in rows[:SHOWN_MAX]],
     }

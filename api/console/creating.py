@@ -13,7 +13,7 @@ from flask import Response
 from marshmallow import Schema, fields, validate
 
 from api import credential_commands
-from api.console.forms import Form, carry_out, show_secret
+from api.console.forms import Form, carry_out, in_utc, show_secret
 from api.console.rendering import may, render
 from api.incoming import services
 from api.schemas.credentials import CredentialIn
@@ -57,9 +57,15 @@ def create(organisation_id: UUID, form: Form, **given: Any) -> Response:
     """Create what the form asks for. `given` is what it does not ask, as `CredentialIn` takes it."""
     if form.typed.get("access_level") == AccessLevel.FINE_GRAINED:
         given["scopes"] = form.typed.getlist("scopes")
-    body = form.load(OwnedCredentialIn(), [name for name in ASKED if name not in given], **given)
+    body = form.load(OwnedCredentialIn(), [name for name in ASKED if name not in given], **given, **expiry(form))
     carried = carry_out(form, lambda: credential_commands.create(organisation_id, body))
     return show_secret(carried, form, done="created")
+
+
+def expiry(form: Form) -> dict[str, str]:
+    """When it ends by itself, if that was typed."""
+    typed = form.typed.get("expires_at", "").strip()
+    return {"expires_at": in_utc(typed)} if typed else {}
 
 
 # --- with presets ----------------------------------------------------------------------------------------------------
@@ -85,7 +91,8 @@ def create_with_presets(
     what it does not ask.
     """
     names = ("mode", "name", "description", "contact_email", "reason", *more)
-    body = form.load(schema, names, **given, **_granted(services().catalogues.current(organisation_id), form))
+    granted = _granted(services().catalogues.current(organisation_id), form)
+    body = form.load(schema, names, **given, **granted, **expiry(form))
     carried = carry_out(form, lambda: credential_commands.create(organisation_id, body))
     return show_secret(carried, form, done="created", heading=heading)
 

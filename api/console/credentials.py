@@ -34,8 +34,19 @@ from api.schemas import Why
 from api.schemas.credentials import AllowlistIn, CredentialQuery, DescriptionIn, RevocationIn, RotationIn
 from api.telling import TOLD, VIA, told
 from ledger.commands import Command, EndOverlap, ResumeCredential, SuspendCredential
+from ledger.errors import InvalidValue
 from ledger.events import Recorded, StoredSecret
-from ledger.values import Channel, Environment, Kind, Mode, Network, RevocationReason, Status
+from ledger.values import (
+    Channel,
+    Environment,
+    Kind,
+    LabelKey,
+    LabelValue,
+    Mode,
+    Network,
+    RevocationReason,
+    Status,
+)
 from projections.credential_list import list_credentials
 from projections.credential_status import list_successors
 from projections.history import life_of
@@ -198,7 +209,7 @@ def _timeline(credential_id: UUID, mode: str) -> Timeline | None:
         what, _ = TOLD[type(event)]
         via = event.context.via
         shown = {name: change for name, change in changes.items() if name not in _IMPLIED}
-        steps.append(Step(one, what, told(event, erased=life.erased), VIA.get(via, via), shown))
+        steps.append(Step(one, what, told(event, erased=life.erased, isolated=True), VIA.get(via, via), shown))
     return Timeline(steps, len(life.recorded) - len(steps))
 
 
@@ -234,21 +245,51 @@ def _back(row: Mapping[str, Any], done: str) -> Response:
 
 @pages.route("/<uuid:credential_id>/edit", methods=["GET", "POST"])
 def edit(organisation_id: UUID, credential_id: UUID) -> Response | str:
-    """Its name, description and owner."""
+    """Its name, description, owner and labels."""
 
     def begin(row: dict[str, Any]) -> Form:
-        form = Form()
+        form = Form.with_typed(labels=_lines_of(row["labels"]))
         form.typed.update({name: row[name] or "" for name in ("name", "description", "contact_email")})
         return form
 
     def act(row: dict[str, Any], form: Form) -> Response:
         # What is emptied is meant so, but for the owner: once there is one, there stays one.
-        emptied = {name: "" for name in ("name", "description") if not form.typed.get(name, "").strip()}
-        body = form.load(DescriptionIn(), ("name", "description", "contact_email", "reason"), **emptied)
+        more: dict[str, Any] = {name: "" for name in ("name", "description") if not form.typed.get(name, "").strip()}
+        if "labels" in form.typed and _can_be_lines(row["labels"]):
+            more["labels"] = _labels(form)
+        body = form.load(DescriptionIn(), ("name", "description", "contact_email", "reason"), **more)
         carry_out(form, lambda: credential_commands.describe(row, body, form.version(row["version"])))
         return _back(row, "described")
 
-    return _change(organisation_id, credential_id, "console/credentials/edit.html", begin, act)
+    return _change(
+        organisation_id, credential_id, "console/credentials/edit.html", begin, act, can_be_lines=_can_be_lines
+    )
+
+
+def _can_be_lines(labels: Mapping[str, str]) -> bool:
+    """Whether they read back as what they are; one whose name holds `=`, as a program can make it, would not."""
+    return not any("=" in name for name in labels)
+
+
+def _lines_of(labels: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _labels(form: Form) -> dict[str, str]:
+    """The labels that were typed, a line each. Raises `ValidationError` of all lines that are none."""
+    found: dict[str, str] = {}
+
+    def read(line: str) -> None:
+        name, sign, value = line.partition("=")
+        if not sign:
+            raise InvalidValue("labels", "is no label like team=payments")
+        key = LabelKey(name)
+        if key in found:
+            raise InvalidValue("labels", f"names {key} again")
+        found[key] = LabelValue(value)
+
+    form.lines("labels", read)
+    return found
 
 
 @pages.route("/<uuid:credential_id>/allowlist", methods=["GET", "POST"])

@@ -43,6 +43,7 @@ _KEY = re.compile(r"[0-9a-f-]{36}")  # as `fresh_key` makes them
 _KINDLY: Mapping[str, str] = {
     "Missing data for required field.": "Fill this in.",
     "Shorter than minimum length 1.": "Fill this in.",
+    "Not a valid datetime.": "Choose a date and a time.",
 }
 
 
@@ -98,6 +99,13 @@ class Form:
         if wrong:
             raise ValidationError({name: wrong})
         return list(numbered.values())
+
+    def key(self) -> str:
+        """What tells this form from every other one, also where it is sent twice; `InvalidValue` for none of ours."""
+        key = self.typed.get(KEY_FIELD, "")
+        if not _KEY.fullmatch(key):
+            raise InvalidValue(KEY_FIELD, "is not one of this console's forms: reload the page")
+        return key
 
     def version(self, current: int) -> int:
         """The version that the form was made of; `StaleVersion` where the thing was changed since."""
@@ -208,9 +216,7 @@ def carry_out_all(form: Form, make: Callable[[], Commands]) -> CarriedOut:
 
     Afterwards the list of credentials knows of it, so that whoever goes back there finds what they did.
     """
-    key = form.typed.get(KEY_FIELD, "")
-    if not _KEY.fullmatch(key):
-        raise InvalidValue(KEY_FIELD, "is not one of this console's forms: reload the page")
+    key = form.key()
     asked = sorted((name, value) for name, value in form.typed.items(multi=True) if name != CSRF_FIELD)
     fingerprint = hashlib.sha256(repr((request.path, asked)).encode()).digest()
     carried = carry_out_once((key, fingerprint), make)

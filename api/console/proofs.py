@@ -5,10 +5,13 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from api.console.rendering import render
+from api.console.rendering import from_htmx, go_to, render
+from api.incoming import services
 from api.sealed_log import inclusion, proof_file
+from ledger.errors import NotSealedYet
 from ledger.tlog import checkpoints
 from ledger.tlog.merkle import climb, leaf_hash
+from projections.credential_status import find_credential
 
 pages = Blueprint(
     "proofs",
@@ -18,10 +21,18 @@ pages = Blueprint(
 
 
 @pages.get("")
-def steps(organisation_id: UUID, aggregate_id: UUID, version: int) -> str:
-    """What was sealed, each hash on the way to the root, and the checkpoint that was signed over it."""
+def steps(organisation_id: UUID, aggregate_id: UUID, version: int) -> Response | str:
+    """What was sealed, each hash on the way to the root, and the checkpoint that was signed over it. In the moment
+    before it is sealed the page says so, and looks again by itself.
+    """
     query: dict[str, Any] = {"aggregate_id": aggregate_id, "version": version}
-    event, hashes, tree = inclusion(organisation_id, query)
+    of_credential = find_credential(services().store, organisation_id, aggregate_id) is not None
+    try:
+        event, hashes, tree = inclusion(organisation_id, query)
+    except NotSealedYet:
+        return render("console/proofs/sealing.html", of_credential=of_credential, **query)
+    if from_htmx():  # the page that waited for it
+        return go_to("console.proofs.steps", organisation_id=organisation_id, **query)
     leaf = leaf_hash(event.entry)
     way = list(climb(event.index, tree.size, leaf, hashes))
     signed = checkpoints.parse(tree.checkpoint.partition("\n\n")[0] + "\n")
@@ -36,8 +47,8 @@ def steps(organisation_id: UUID, aggregate_id: UUID, version: int) -> str:
         signed=signed,
         holds=root == signed.root,
         checkpoint=tree.checkpoint,
-        aggregate_id=aggregate_id,
-        version=version,
+        of_credential=of_credential,
+        **query,
     )
 
 

@@ -121,6 +121,7 @@ DONE: Mapping[str, str] = {
     "endpoint_rotated": "The signing secret was rotated.",
     "test_sent": "The test is sent within seconds. What came of it stands here.",
     "replayed": "The message is sent again within seconds.",
+    "replayed_meanwhile": "It was sent again already since you opened the page. What came of it stands here.",
     "review_requested": "The asking was recorded, and here is the review.",
     "export_requested": "The asking was recorded. The export is ready within seconds.",
     "run_started": "The bulk revocation has begun.",
@@ -167,6 +168,7 @@ def prepare(console: Blueprint) -> None:
     console.app_template_filter("date")(date_of)
     console.app_template_filter("moment")(moment)
     console.app_template_filter("topic")(told_topic)
+    console.app_template_filter("sentence")(sentence)
     console.app_template_filter("with_times")(with_times)
     console.app_template_filter("for_field")(for_field)
     console.app_template_filter("for_day")(for_day)
@@ -177,7 +179,7 @@ def prepare(console: Blueprint) -> None:
             "asset": asset,
             "csrf_token": sessions.csrf_token,
             "dialog": DIALOG,
-            "done": DONE.get(request.args.get("done", "")),
+            "done": _done(),
             "fresh_key": lambda: str(uuid4()),
             "may": may,
             "page_address": page_address,
@@ -185,6 +187,17 @@ def prepare(console: Blueprint) -> None:
             "places": places(),
             "session": g.get("session"),
         }
+
+
+def _done() -> str | None:
+    return DONE.get(request.args.get("done", "")) if led_here() else None
+
+
+def led_here() -> bool:
+    """Whether a page of ours led here: a link in a mail or on another site cannot say that something was done. A
+    browser that does not tell, as over plain HTTP, is believed.
+    """
+    return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
 
 def render(template: str, **values: Any) -> str:
@@ -288,6 +301,20 @@ def with_times(text: object) -> Markup:
         shown += escape(sentence[end : found.start()]) + when(found[0])
         end = found.end()
     return shown + escape(sentence[end:])
+
+
+_ISOLATE = re.compile("\u2068([^\u2068\u2069]*)\u2069")
+
+
+def sentence(text: str) -> Markup:
+    """What is told of an event: each moment in it as `when` shows it, and what somebody typed, which stands within
+    Unicode's isolates, as text in a direction of its own.
+    """
+    shown, end = Markup(), 0
+    for found in _ISOLATE.finditer(text):
+        shown += with_times(text[end : found.start()]) + Markup("<bdi>{}</bdi>").format(found[1])
+        end = found.end()
+    return shown + with_times(text[end:])
 
 
 _MORE_THAN_A_FIELD_TAKES = re.compile(r"(?:\.\d+)?Z$")

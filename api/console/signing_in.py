@@ -9,7 +9,7 @@ from api.attempts import Presenter
 from api.auth import READS_CREDENTIALS
 from api.console import sessions
 from api.console.forms import Form
-from api.console.rendering import render
+from api.console.rendering import led_here, render
 from api.incoming import address, services
 from api.verifying import readable_address
 from ledger.errors import InvalidValue, TooManyAttempts
@@ -68,7 +68,7 @@ def _shown(given: Form) -> str:
         "console/signing_in/sign_in.html",
         form=given,
         next=page_of_ours() or "",
-        signed_out="signed_out" in request.args,
+        signed_out="signed_out" in request.args and led_here(),
         elsewhere="elsewhere" in request.args,
         provider=urlsplit(services().settings.oidc_issuer).netloc,
     )

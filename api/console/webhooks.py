@@ -226,20 +226,21 @@ for _name in SIMPLE:
 
 @pages.post("/<uuid:endpoint_id>/test")
 def test(organisation_id: UUID, endpoint_id: UUID) -> Response:
-    """Have a message sent that tries the endpoint, and look at what comes of it."""
+    """Have a message sent that tries the endpoint, once for each page that asks, and look at what comes of it."""
     allow(MANAGES_WEBHOOKS, organisation_id)
-    delivery_id = webhook_commands.test(existing(organisation_id, endpoint_id))
+    delivery_id = webhook_commands.test(existing(organisation_id, endpoint_id), key=Form(request.form).key())
     ids = {"organisation_id": organisation_id, "endpoint_id": endpoint_id, "delivery_id": delivery_id}
     return go_to("console.webhooks.delivery", **ids, done="test_sent")
 
 
 @pages.post("/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>/replay")
 def replay(organisation_id: UUID, endpoint_id: UUID, delivery_id: UUID) -> Response:
-    """Have the message sent again."""
+    """Have the message sent again, unless it was since the page was made that asks."""
     allow(MANAGES_WEBHOOKS, organisation_id)
-    webhook_commands.replay(existing(organisation_id, endpoint_id), delivery_id)
+    seen = Form(request.form).number("attempts")
+    replayed = webhook_commands.replay(existing(organisation_id, endpoint_id), delivery_id, seen)
     ids = {"organisation_id": organisation_id, "endpoint_id": endpoint_id, "delivery_id": delivery_id}
-    return go_to("console.webhooks.delivery", **ids, done="replayed")
+    return go_to("console.webhooks.delivery", **ids, done="replayed" if replayed else "replayed_meanwhile")
 
 
 @pages.post("/<uuid:endpoint_id>/stored")

@@ -86,6 +86,8 @@ def test_applications_are_listed_page_by_page_and_found_by_what_they_are_called(
 
     assert found(q="app 3") == found(q="NUMBER 3") == found(q=made[3]["id"]) == [made[3]["id"]]
     assert found(q="%") == []
+    for wrong in ("\0", "a\u202eb"):
+        assert administrator("GET", applications, query_string={"q": wrong}).status_code == 422
     administrator("POST", f"{applications}/{made[0]['id']}/archive")
     assert found(archived=True) == [made[0]["id"]]
     assert found(archived=False) == newest_first[:-1]

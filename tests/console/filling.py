@@ -19,6 +19,7 @@ TYPED = {
     "description": "Moves what came in by day.",
     "reason": "INC-7",
     "reference": "C-10017",
+    "labels": "team=payments\nregion=north",
     "allowlist": "192.0.2.0/24\n2001:db8::/32",
     "email": "nightly@example.com",
     "url": "https://hooks.example.com/nightly",

@@ -281,6 +281,11 @@ def test_s3_08_the_actions_menu_opens_the_whitelist_by_keyboard_and_every_wrong_
     keys.press("Tab")
     expect(page.get_by_role("link", name="IP Whitelist")).to_be_focused()
     keys.press("Enter")
+    expect(page.get_by_role("dialog", name="IP Whitelist")).to_be_visible()
+    keys.press("Escape")
+    expect(page.get_by_role("button", name="Actions for REST")).to_be_focused()
+    keys.press("Enter")
+    page.get_by_role("link", name="IP Whitelist").press("Enter")
 
     dialog = page.get_by_role("dialog", name="IP Whitelist")
     lines = dialog.get_by_label("Addresses and networks")

@@ -63,7 +63,67 @@ def test_what_is_done_here_is_recorded_as_done_through_the_console(
     page = administrator.read(f"{credential}?done=suspended").text
     assert "it is refused until you resume it" in page
     assert "through the console" in page
-    assert "“INC-7”" in page
+    assert "“<bdi>INC-7</bdi>”" in page
+
+
+@pytest.mark.parametrize("site", ["none", "cross-site", "same-site"])
+def test_a_link_from_elsewhere_does_not_say_that_something_was_done(
+    administrator: Reader, credential: str, site: str
+) -> None:
+    said = "The credential was revoked."
+    assert said in administrator.read(f"{credential}?done=revoked", **{"Sec-Fetch-Site": "same-origin"}).text
+    assert said not in administrator.read(f"{credential}?done=revoked", **{"Sec-Fetch-Site": site}).text
+
+
+def test_a_name_that_is_written_from_right_to_left_does_not_turn_the_sentence_around_it(
+    services: Services, administrator: Reader, organisation: UUID, credentials: str
+) -> None:
+    made, _ = given.a_credential(services, organisation, name="ייצוא 2024", labels={"צוות": "תשלומים"})
+    administrator.fill_in(f"{credentials}/{made.id}/edit", name="<שם> 3", description="א, ב: wiki.", reason="בקשה 12")
+    page = administrator.read(f"{credentials}/{made.id}").text
+
+    assert "<li>api_key “<bdi>ייצוא 2024</bdi>”</li>" in page
+    assert "<li>labels <bdi>צוות</bdi>=<bdi>תשלומים</bdi></li>" in page
+    assert "<li>name “<bdi>&lt;שם&gt; 3</bdi>”, contact " in page
+    assert "<li>description: <bdi>א, ב: wiki.</bdi></li>" in page
+    assert "“<bdi>בקשה 12</bdi>”" in page
+    assert not re.search("[\u2068\u2069]", page)
+
+
+def test_labels_are_edited_a_line_each_and_what_is_none_is_told_by_its_line(
+    services: Services, administrator: Reader, organisation: UUID, credential: str, credential_id: UUID
+) -> None:
+    def labels() -> object:
+        return row_of(services, organisation, credential_id)["labels"]
+
+    named = {"name": "Billing", "contact_email": "dev@example.com"}
+    lines = "team = payments\n\nurl=https://example.com/?a=b\nempty="
+    assert administrator.fill_in(f"{credential}/edit", **named, labels=lines).status_code == 303
+    assert labels() == {"team": "payments", "url": "https://example.com/?a=b", "empty": ""}
+    assert "team=payments" in administrator.read(f"{credential}/edit").text
+
+    refused = administrator.fill_in(f"{credential}/edit", **named, labels="team=a\npayments\nteam=b\n=c")
+    assert refused.status_code == 422
+    for told in ("Line 2 is no label", "Line 3 names team again", "Line 4 must not be empty"):
+        assert told in refused.text
+    many = "\n".join(f"name{number}=x" for number in range(33))
+    assert 'id="labels-error"' in administrator.fill_in(f"{credential}/edit", **named, labels=many).text
+    assert labels() == {"team": "payments", "url": "https://example.com/?a=b", "empty": ""}
+
+    administrator.fill_in(f"{credential}/edit", **named, labels="")
+    assert labels() == {}
+
+
+def test_labels_that_would_not_read_back_as_they_are_stay_as_they_are(
+    services: Services, administrator: Reader, organisation: UUID, credentials: str
+) -> None:
+    made = given.a_credential(services, organisation, labels={"a=b": "c"})[0].id
+
+    assert 'name="labels"' not in administrator.read(f"{credentials}/{made}/edit").text
+    administrator.fill_in(f"{credentials}/{made}/edit", name="Other", contact_email="dev@example.com", labels="x=y")
+
+    row = row_of(services, organisation, made)
+    assert (row["name"], row["labels"]) == ("Other", {"a=b": "c"})
 
 
 def test_a_form_that_is_sent_twice_makes_one_credential_and_shows_it_both_times(

@@ -1,6 +1,8 @@
 """Activity, dashboard, reports, operators, webhooks, bulk revocation and the past, without JavaScript."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,14 +13,14 @@ from api.bulk_revoking import sweep_bulk_revocations
 from api.wiring import Services
 from ledger.commands import EraseOperator, RemoveOperator, RevokeCredential
 from ledger.secret_format import SECRET_PATTERN
-from ledger.values import EmailAddress, Kind, Mode, Name, RevocationReason, Role
+from ledger.values import Channel, EmailAddress, Kind, Mode, Name, RevocationReason, Role
 from ledger.verification import Code
 from projections.bulk_revocation_status import list_bulk_revocations
 from projections.credential_status import find_credential
 from projections.insights import DAYS, changes_by_day, secret_ages
 from projections.operator_status import find_operator
 from projections.usage import UsageRecorder
-from projections.webhook_delivery import find_delivery
+from projections.webhook_delivery import find_delivery, list_deliveries, queue_test
 from projections.webhook_endpoint_status import find_webhook_endpoint, list_webhook_endpoints
 from tests import given
 from tests.console.conftest import Reader, SignIn
@@ -56,7 +58,7 @@ def test_the_feed_tells_who_did_what_why_and_from_where_and_links_to_it(
     assert first.startswith("Credential suspended</h2>")
     assert "Ada" in first
     assert "the console" in first
-    assert "“INC-7”" in first
+    assert "“<bdi>INC-7</bdi>”" in first
     assert f'href="{url}/credentials/{credential_id}"' in first
 
 
@@ -74,9 +76,24 @@ def test_the_feed_and_the_overview_name_what_something_happened_to_and_link_to_i
         (f"{url}/accounts/{account_id}", "Account", "Acme North"),
         (f"{url}/activity?aggregate_id={operator_id}", "Operator", "Grace"),
     ):
-        assert f'<a href="{address}">{kind} {name}</a>' in feed
-        assert re.search(rf'{kind} \w+: <a href="{re.escape(address)}">{name}</a>', overview)
+        assert f'<a href="{address}">{kind} <bdi>{name}</bdi></a>' in feed
+        assert re.search(rf'{kind} \w+: <a href="{re.escape(address)}"><bdi>{name}</bdi></a>', overview)
         assert administrator.read(address).status_code == 200
+
+
+def test_the_feed_tells_values_in_words_and_each_text_in_a_direction_of_its_own(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    given.a_credential(services, organisation, name="ייצוא 2024 (v2)", labels={"צוות": "תשלומים"})
+    given.an_operator(services, Role.AUDITOR, organisation_id=organisation)
+    up_to_date(services)
+    page = administrator.read(f"{url}/activity").text
+
+    assert "<dd><bdi>ייצוא 2024 (v2)</bdi></dd>" in page
+    assert "<dd><div><bdi>צוות</bdi>: <bdi>תשלומים</bdi></div></dd>" in page
+    assert "<div><bdi>algorithm</bdi>: <bdi>hmac-sha256</bdi></div>" in page
+    assert "<dt>Production</dt><dd>yes</dd>" in page
+    assert not re.search(r"<dd>[^<]*(&#39;|True|False|None)", page)
 
 
 def test_the_feed_calls_what_has_no_name_left_by_its_id(
@@ -348,14 +365,74 @@ def test_a_delivery_is_read_and_sent_again(
     assert delivery not in administrator.read(f"{endpoint}?status=delivered").text
     assert administrator.read(f"{endpoint}?status=lost").status_code == 422
 
-    page = administrator.read(delivery).text
-    csrf = page.partition('name="csrf" value="')[2].partition('"')[0]
-    again = administrator.send(f"{delivery}/replay", {"csrf": csrf})
+    again = administrator.send(f"{delivery}/replay", hidden_in(administrator, delivery))
 
     assert again.headers["Location"] == f"{delivery}?done=replayed"
     row = find_delivery(services.store, endpoint_id, delivery_id)
     assert row is not None
     assert row["finished_at"] is None
+
+
+def hidden_in(reader: Reader, path: str) -> dict[str, str]:
+    """What a page's buttons are sent with, which nobody types."""
+    found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', reader.read(path).text)
+    return dict(found)
+
+
+def test_without_a_script_a_test_that_is_asked_for_twice_is_sent_once_whenever_the_first_was_sent(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    endpoint_id = given.a_webhook_endpoint(services, organisation)
+    endpoint = f"{url}/settings/webhooks/{endpoint_id}"
+    page = hidden_in(administrator, endpoint)
+
+    first = administrator.send(f"{endpoint}/test", page)
+    services.store.rows("UPDATE webhook_delivery SET finished_at = now(), attempts = 1 RETURNING 1")
+    second = administrator.send(f"{endpoint}/test", page)
+    later = administrator.send(f"{endpoint}/test", hidden_in(administrator, endpoint))
+
+    assert (first.status_code, second.headers["Location"]) == (303, first.headers["Location"])
+    assert later.headers["Location"] != first.headers["Location"]
+    assert len(list_deliveries(services.store, endpoint_id).rows) == 2
+    assert administrator.send(f"{endpoint}/test", {"csrf": page["csrf"]}).status_code == 422
+
+
+def test_two_that_ask_for_the_same_test_at_once_are_given_the_same_delivery(
+    services: Services, organisation: UUID
+) -> None:
+    endpoint_id = given.a_webhook_endpoint(services, organisation)
+    together = threading.Barrier(4)
+
+    def ask(_: int) -> UUID:
+        together.wait()
+        return queue_test(services.store, organisation, endpoint_id, datetime.now(UTC), "one page")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(ask, range(4)))) == 1
+    assert len(list_deliveries(services.store, endpoint_id).rows) == 1
+
+
+def test_without_a_script_a_message_that_is_sent_again_twice_is_sent_once_whenever_the_first_was_sent(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    endpoint_id = given.a_webhook_endpoint(services, organisation)
+    credential_id = given.a_credential(services, organisation)[0].id
+    delivery_id = given.a_webhook_delivery(services, organisation, endpoint_id, credential_id)
+    sent = "UPDATE webhook_delivery SET finished_at = now(), delivered = true, attempts = attempts + 1 RETURNING 1"
+    services.store.rows(sent)
+    delivery = f"{url}/settings/webhooks/{endpoint_id}/deliveries/{delivery_id}"
+    page = hidden_in(administrator, delivery)
+
+    assert administrator.send(f"{delivery}/replay", page).headers["Location"].endswith("done=replayed")
+    services.store.rows(sent)
+    second = administrator.send(f"{delivery}/replay", page)
+
+    assert second.headers["Location"] == f"{delivery}?done=replayed_meanwhile"
+    row = find_delivery(services.store, endpoint_id, delivery_id)
+    assert row is not None
+    assert row["finished_at"] is not None
+    elsewhere = f"{delivery.rpartition('/')[0]}/{organisation}"
+    assert administrator.send(f"{elsewhere}/replay", page).status_code == 404
 
 
 # --- bulk revocation --------------------------------------------------------------------------------------------------
@@ -390,6 +467,24 @@ def test_a_dry_run_touches_nothing_and_its_digest_confirms_just_what_it_showed(
     row = find_credential(services.store, organisation, others)
     assert row is not None
     assert row["revoked_at"] is None
+
+
+def test_a_dry_run_tells_which_identifiers_are_not_among_what_would_be_revoked(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    account = given.an_account(services, organisation)
+    login = {"kind": Kind.CHANNEL_LOGIN, "channel": Channel.FTP, "account_id": account, "login": "Acme-Nightly"}
+    given.a_credential(services, organisation, **login)
+    good = find_credential(services.store, organisation, given.a_credential(services, organisation)[0].id)
+    assert good is not None
+
+    page = look(administrator, url, public_ids=f"{good['public_id']}\nACME-nightly\nnobody's\nnobody's").text
+    all_there = look(administrator, url, public_ids=good["public_id"]).text
+
+    assert "2 credentials would be revoked" in page
+    assert "1 of the identifiers names nothing that would be revoked" in page
+    assert page.count("<code><bdi>nobody&#39;s</bdi></code>") == 1
+    assert "nothing that would be revoked" not in all_there
 
 
 def test_what_changed_since_the_dry_run_is_shown_anew_and_not_revoked(
@@ -441,7 +536,8 @@ def test_a_credential_is_shown_as_it_was_with_what_changed_since(
     then = administrator.read(f"{credential}/as-of?as_of=2026-03-02T00:00:00").text
 
     assert re.search(r'<tr class="changed"><th scope="row">Name <small>changed since</small></th>', then)
-    assert '<td data-title="Then"><div>Before</div></td><td data-title="Now"><div>After</div></td>' in then
+    for when, name in (("Then", "Before"), ("Now", "After")):
+        assert f'<td data-title="{when}"><div><bdi>{name}</bdi></div></td>' in then
     assert set(re.findall(r'<tr class="changed"><th scope="row">([^<]+) <', then)) == {"Name", "Version"}
     assert not re.search(SECRET_PATTERN, then)
     assert f'href="{credential}/as-of?version=3"' in then  # the next one
@@ -458,13 +554,45 @@ def test_a_credential_is_shown_as_it_was_with_what_changed_since(
 # --- proofs -----------------------------------------------------------------------------------------------------------
 
 
+def test_verify_in_the_moment_before_an_event_is_sealed_looks_again_by_itself(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    given.sealed(services)
+    credential_id = given.a_credential(services, organisation)[0].id
+    address = f"{url}/proofs/{credential_id}/1"
+
+    early = administrator.read(address)
+    given.sealed(services)
+    looked = administrator.read(f"{address}?looks=1", **{"HX-Request": "true"})
+
+    assert (early.status_code, "as soon as it is in a signed checkpoint" in early.text) == (200, True)
+    assert f'hx-get="{address}?looks=1" hx-trigger="load delay:2s"' in early.text
+    assert f'href="{address}">Look again</a>' in early.text
+    assert f'href="{url}/credentials/{credential_id}">' in early.text
+    assert (looked.status_code, looked.headers["HX-Redirect"]) == (204, address)
+    assert "The log holds this event" in administrator.read(address).text
+
+
+def test_the_proof_of_what_happened_to_another_thing_leads_back_to_its_activity(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    account_id = given.an_account(services, organisation)
+    given.sealed(services)
+
+    page = administrator.read(f"{url}/proofs/{account_id}/1").text
+
+    assert "The log holds this event" in page
+    assert f'href="{url}/activity?aggregate_id={account_id}"' in page
+    assert f"/credentials/{account_id}" not in page
+
+
 def test_verify_shows_the_way_from_an_event_to_the_root_that_was_signed(
     services: Services, administrator: Reader, organisation: UUID, url: str
 ) -> None:
     credential_id = [given.a_credential(services, organisation)[0].id for _ in range(3)][1]
     path = f"{url}/proofs/{credential_id}/2"
     assert path in administrator.read(f"{url}/credentials/{credential_id}").text
-    assert administrator.read(path).status_code == 503  # not sealed yet
+    assert administrator.read(f"{path}/file").status_code == 503  # not sealed yet
     given.sealed(services)
 
     page = administrator.read(path).text

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from urllib.parse import urljoin
 from uuid import UUID
@@ -130,6 +131,23 @@ def test_what_is_wrong_is_told_beside_its_field_and_all_that_was_typed_is_kept(d
             if shown and (other.name != wrong or other in fields.texts()):
                 assert kept.getlist(other.name) == typed.getlist(other.name), (wrong, other.name)
     assert desk.services.log.head() == head
+
+
+@pytest.mark.parametrize(
+    "name", ["create credentials", "create a successor", "add API key", "create channel key", "generate key"]
+)
+def test_a_credential_is_given_its_end_where_it_is_created(desk: Desk, name: str) -> None:
+    sample = FORMS[name]
+    typed = desk.come_to(sample).filled(sample)
+    for wrong, told in (("2020-01-31T12:00", "It lies in the past."), ("soon", "Choose a date and a time.")):
+        typed["expires_at"] = wrong
+        refused = desk.send(sample, typed)
+        assert (refused.status_code, 'id="expires_at-error"' in refused.text, told in refused.text) == (422, True, True)
+    comes = (datetime.now(UTC) + timedelta(days=30)).replace(second=0, microsecond=0)
+    typed["expires_at"] = f"{comes:%Y-%m-%dT%H:%M}"
+    assert desk.send(sample, typed).status_code == 200
+    [ends] = desk.services.store.rows("SELECT expires_at FROM credential_status WHERE expires_at IS NOT NULL")
+    assert ends["expires_at"] == comes
 
 
 def test_a_form_that_was_refused_is_the_same_form_again_and_overwrites_nothing(desk: Desk) -> None:

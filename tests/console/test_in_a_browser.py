@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Dialog, expect
 
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.values import Channel, Kind, Mode, Role
@@ -78,6 +78,16 @@ def test_s0_04_an_email_that_is_none_is_refused_beside_its_field_and_what_was_ty
     expect(dialog.get_by_label("Name")).to_have_value("Billing")
     expect(dialog.get_by_label("Full")).to_be_checked()
     assert desk.head() == head
+
+
+def test_what_is_wrong_with_a_field_is_in_sight_on_a_phone(phone: Desk) -> None:
+    dialog = phone.open_dialog()
+    dialog.get_by_label("Email").fill("dev@example.com")
+    dialog.get_by_label("Full").check()
+    dialog.get_by_label("Expires").fill("2020-01-31T12:00")
+    dialog.get_by_role("button", name="Create credentials").click()
+    expect(dialog.get_by_label("Expires")).to_be_focused()
+    expect(dialog.get_by_text("It lies in the past.")).to_be_in_viewport(ratio=1)
 
 
 def test_s0_06_create_is_disabled_until_the_form_is_complete_and_valid(desk: Desk) -> None:
@@ -176,6 +186,26 @@ def test_a_page_with_a_secret_that_is_left_does_not_come_back_with_it(desk: Desk
     desk.page.go_back()
     expect(desk.page.get_by_role("heading", name="Partner API")).to_be_visible()
     assert_nowhere(desk, secret)
+
+
+def test_who_leaves_a_secret_that_was_not_stored_is_asked_first_and_after_that_never(desk: Desk) -> None:
+    page = desk.page
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    _, secret = desk.create()
+    with page.expect_event("dialog"):
+        page.evaluate("location.reload()")
+    expect(page.locator("[data-secret]")).to_have_text(secret)
+
+    page.get_by_role("button", name="I have stored it").click()
+    expect(page.get_by_text("The credential was created.")).to_be_visible()
+    page.reload()
+    assert asked == ["beforeunload"]
 
 
 # --- S1: the page -----------------------------------------------------------------------------------------------------
@@ -503,7 +533,7 @@ def every_page(desk: Desk) -> Iterator[str]:
     yield f"{desk.url}/credentials"
     yield desk.partner_api
     yield f"{desk.partner_api}/create"
-    plain = desk.credential(name=LONG[:200], networks=())
+    plain = desk.credential(name=LONG[:200], networks=(), labels={LONG[:100]: LONG[:100]})
     desk.credential(mode=Mode.TEST, scopes=DEFAULT_CATALOGUE.preset("full_access", Mode.TEST))
     desk.credential(kind=Kind.CHANNEL_LOGIN, channel=Channel.FTP, login=f"acme-{desk.organisation}")
     yield desk.url

@@ -88,7 +88,7 @@ def test_s2_08_without_a_script_the_server_marks_what_is_custom_and_asks_again(
 
 def called(page: str) -> dict[str, str]:
     """What each group of permissions is called."""
-    return dict(re.findall(r"<legend>([^<]+?) <output[^>]*>([^<]+)</output>", page))
+    return dict(re.findall(r"<legend><bdi>([^<]+)</bdi> <output[^>]*>([^<]+)</output>", page))
 
 
 def test_s2_09_the_page_warns_that_permissions_are_set_once(administrator: Reader, developers: str) -> None:

@@ -28,7 +28,7 @@ def found(reader: Reader, path: str, q: object) -> dict[str, list[str]]:
     page = reader.client.get(path, query_string={"q": str(q)})
     assert page.status_code == 200, page.text
     sections = re.findall(r'<h2 id="found-\d+">([^<]+)</h2>(.*?)</section>', page.text, re.DOTALL)
-    return {title: re.findall(r'<li><div><a href="[^"]+">([^<]+)</a>', hits) for title, hits in sections}
+    return {title: re.findall(r'<li><div><a href="[^"]+"><bdi>([^<]+)</bdi></a>', hits) for title, hits in sections}
 
 
 @pytest.fixture
@@ -121,7 +121,8 @@ def test_the_list_is_shown_as_of_a_time(
         page = administrator.read(f"{url}/credentials?as_of={as_of:%Y-%m-%dT%H:%M}")
         assert page.status_code == 200
         assert "Show them as they are" in page.text
-        return re.findall(r'<tr>\s*<th scope="row"><a href="[^"]+">([^<]+)</a>.*?badge-(\w+)', page.text, re.DOTALL)
+        row = r'<tr>\s*<th scope="row"><a href="[^"]+"><bdi>([^<]+)</bdi></a>.*?badge-(\w+)'
+        return re.findall(row, page.text, re.DOTALL)
 
     assert listed(long_ago - timedelta(days=1)) == []
     assert listed(long_ago + timedelta(days=1)) == [("Old", "active")]
@@ -157,7 +158,7 @@ def test_operators_of_all_organisations_are_enrolled_changed_and_removed(
     enrolled = administrator.fill_in("/console/operators/enrol", name="Grace", roles=["auditor"])
     assert secret_on(enrolled)
     page = administrator.read("/console/operators").text
-    row = re.search(r'<tr><th scope="row">Grace.*?</tr>', page, re.DOTALL)
+    row = re.search(r'<tr><th scope="row"><bdi>Grace.*?</tr>', page, re.DOTALL)
     assert row is not None
     assert "<span>All</span>" in row[0]
     [roles] = re.findall(r'href="(/console/operators/[^"]+/roles)"', row[0])

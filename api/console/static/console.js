@@ -158,9 +158,13 @@
   dialog?.addEventListener("cancel", (event) => {
     if (mustStay()) event.preventDefault();
   });
+  let opener = null;
   dialog?.addEventListener("close", () => {
-    if (mustStay()) dialog.showModal(); // a browser closes it in the end where Escape is pressed again and again
-    else dialog.replaceChildren();
+    if (mustStay()) return dialog.showModal(); // a browser closes it in the end where Escape is pressed again and again
+    dialog.replaceChildren();
+    // The focus goes back to the link by itself, but not to one in a menu that has closed: to the menu's button then.
+    const menu = opener?.closest("[popover]");
+    if (menu && document.activeElement === document.body) document.querySelector(`[popovertarget="${menu.id}"]`)?.focus();
   });
 
   document.addEventListener("click", (event) => {
@@ -182,6 +186,13 @@
     }
     setTimeout(() => { words.textContent = "Copy"; }, 2000);
   };
+
+  // Nobody leaves a secret that was not stored without being asked.
+  let stored = false;
+  document.addEventListener("submit", (event) => { stored ||= event.target.closest("[data-shows-secret]") !== null; });
+  addEventListener("beforeunload", (event) => {
+    if (!stored && document.querySelector("[data-shows-secret]")) event.preventDefault();
+  });
 
   // A page that is left is kept by the browser for its Back button: not with a secret in it, and not with old data.
   addEventListener("pagehide", () => {
@@ -239,6 +250,7 @@
     const first = wrong?.matches("fieldset") ? wrong.querySelector("input:enabled") : wrong;
     const next = root.querySelector("form[method=post] :is(input:not([type=hidden]), select, textarea), [data-copy]");
     (first ?? next ?? root).focus();
+    wrong?.closest(".field")?.scrollIntoView({ block: "nearest" }); // with what is wrong with it, which stands beneath
   };
 
   const begin = (root) => {
@@ -267,7 +279,10 @@
     begin(document);
     for (const id of unfolded) document.getElementById(id)?.parentElement.setAttribute("open", "");
     if (target === dialog) {
-      if (!dialog.open) dialog.showModal();
+      if (!dialog.open) {
+        opener = event.detail.requestConfig.elt;
+        dialog.showModal();
+      }
       dialog.scrollTop = 0;
       focusIn(dialog);
     } else if (target.matches("[data-notice]")) {
