@@ -375,7 +375,7 @@ def test_what_was_changed_in_the_round_that_follows_is_not_signed(services: Serv
     organisation = given.an_organisation(services)
     rounds_of_events(services, organisation)
     with sealing(services) as by_hand:
-        fails_at(by_hand, "sealed_leaf", "NEW.position = 1500", "NEW.entry := overlay(NEW.entry PLACING '9' FROM 200);")
+        fails_at(by_hand, "sealed_leaf", "NEW.position = 1500", "NEW.entry := overlay(NEW.entry PLACING 'x' FROM 200);")
         with pytest.raises(NotAsSealed, match="is not what was recorded"):
             by_hand.seal()
         tree = reading.find_tree(by_hand.connection, organisation)
