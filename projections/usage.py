@@ -8,7 +8,7 @@ most one interval; an error keeps what was noted for the next one.
 import logging
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from ipaddress import ip_address
 from operator import itemgetter
@@ -194,7 +194,7 @@ def _merged(tallies: Iterable[tuple[K, _Tally]]) -> list[tuple[K, _Tally]]:
         if key in merged:
             merged[key].add(tally)
         else:
-            merged[key] = replace(tally)
+            merged[key] = _Tally(tally.count, tally.first, tally.last)
     return sorted(merged.items(), key=itemgetter(0))
 
 
@@ -205,26 +205,24 @@ def _write(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]
     of_addresses = _merged(((number, version, packed), t) for (number, version, *_, packed), t in uses if packed)
     of_codes = _merged(((number, day, code), tally) for (number, _, code, day, _), tally in tallies)
     with curs.connection.transaction():
-        curs.execute(
-            _SECRETS,
-            (_ids(of_secrets), [version for (_, version), _ in of_secrets], [t.last for _, t in of_secrets]),
-        )
+        versions = [version for (_, version), _ in of_secrets]
+        curs.execute(_SECRETS, (_ids(of_secrets), _array(map(str, versions)), _last_times(of_secrets)))
         counts = (
             _ids(of_codes),
-            [day for (_, day, _), _ in of_codes],
-            [code for (*_, code), _ in of_codes],
-            [t.count for _, t in of_codes],
+            _array(day.isoformat() for (_, day, _), _ in of_codes),
+            _array(code for (*_, code), _ in of_codes),
+            _counts(of_codes),
         )
         curs.execute(_COUNTS, counts)
         curs.execute(
             _ADDRESSES,
             (
                 _ids(of_addresses),
-                [version for (_, version, _), _ in of_addresses],
-                [ip_address(packed) for (*_, packed), _ in of_addresses],
-                [t.count for _, t in of_addresses],
-                [t.first for _, t in of_addresses],
-                [t.last for _, t in of_addresses],
+                _array(str(version) for (_, version, _), _ in of_addresses),
+                _array(str(ip_address(packed)) for (*_, packed), _ in of_addresses),
+                _counts(of_addresses),
+                _array(t.first.isoformat() for _, t in of_addresses),
+                _last_times(of_addresses),
             ),
         )
         with_new = [credential_id for (credential_id,) in curs]
@@ -237,11 +235,27 @@ def _tidy(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]]
     if with_new:
         curs.execute(_FORGET_OLDEST, (with_new, ADDRESSES_MAX))
     used = _merged((key[:1], tally) for key, tally in tallies if key[2] is Code.VALID)
-    curs.execute(_SEEN, (_ids(used), [t.last for _, t in used]))
+    curs.execute(_SEEN, (_ids(used), _last_times(used)))
 
 
-def _ids(merged: Sequence[tuple[tuple[Any, ...], _Tally]]) -> list[UUID]:
-    return [UUID(int=number) for (number, *_), _ in merged]
+def _array(values: Iterable[str]) -> str:
+    """An array as PostgreSQL reads it, of texts that need no quotes: ids, numbers, times, addresses, codes.
+
+    psycopg's own way looks at each for what to quote, which took as long as verifying.
+    """
+    return f"{{{','.join(values)}}}"
+
+
+def _ids(merged: Sequence[tuple[tuple[Any, ...], _Tally]]) -> str:
+    return _array(f"{key[0]:032x}" for key, _ in merged)
+
+
+def _counts(merged: Sequence[tuple[tuple[Any, ...], _Tally]]) -> str:
+    return _array(str(tally.count) for _, tally in merged)
+
+
+def _last_times(merged: Sequence[tuple[tuple[Any, ...], _Tally]]) -> str:
+    return _array(tally.last.isoformat() for _, tally in merged)
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------
