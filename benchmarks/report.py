@@ -163,7 +163,6 @@ in a header, as Django is asked. The same code decides at both, before Flask; re
 Django keeps its connections; its view takes whoever has a key. Better Auth's limit of ten requests a
 day for each key is off; its plugin writes to the key's row at every verification, which is much of what that costs.
 Ours is the whole service: it signs the gateway in, decides, counts and logs, of which the peers do less.
-
 {_of_python(serving)}"""
 
 
