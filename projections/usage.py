@@ -205,8 +205,8 @@ def _write(curs: psycopg.Cursor[TupleRow], tallies: Sequence[tuple[_Key, _Tally]
     of_addresses = _merged(((number, version, packed), t) for (number, version, *_, packed), t in uses if packed)
     of_codes = _merged(((number, day, code), tally) for (number, _, code, day, _), tally in tallies)
     with curs.connection.transaction():
-        versions = [version for (_, version), _ in of_secrets]
-        curs.execute(_SECRETS, (_ids(of_secrets), _array(map(str, versions)), _last_times(of_secrets)))
+        versions = _array(str(version) for (_, version), _ in of_secrets)
+        curs.execute(_SECRETS, (_ids(of_secrets), versions, _last_times(of_secrets)))
         counts = (
             _ids(of_codes),
             _array(day.isoformat() for (_, day, _), _ in of_codes),
