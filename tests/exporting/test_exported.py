@@ -126,10 +126,8 @@ def test_of_large_events_as_many_again_do_not_take_more_memory(
     held = list[int]()
     for _ in range(2):
         for _ in range(20):
-            credentials = (uuid7() for _ in range(CREDENTIALS_MAX))
-            given.a_bulk_revocation(
-                services, organisation, *credentials
-            )  # 390 kilobytes, and several times that decoded
+            credentials = (uuid7() for _ in range(CREDENTIALS_MAX))  # 390 kilobytes, and several times that decoded
+            given.a_bulk_revocation(services, organisation, *credentials)
         pieces, _ = file_of(services, asked_for(services, organisation, **asked), form)
         tracemalloc.start()
         try:
