@@ -114,6 +114,27 @@ def test_ctrl_c_ends_it_in_a_line(exported: tuple[Path, Path], tmp_path: Path, p
     assert verifying.returncode == 130
 
 
+INTERRUPTED_IMPORT = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "api.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from api.entry import main
+main()
+"""
+
+
+def test_ctrl_c_while_a_command_is_still_being_imported_ends_it_in_a_line() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "error: interrupted\n")
+
+
 def test_what_was_tampered_with_is_named_and_told_by_the_exit_code(exported: tuple[Path, Path]) -> None:
     bundle, policy = exported
     bundle.write_bytes(bundle.read_bytes().replace(b"Acme", b"Acne", 1))
