@@ -42,7 +42,7 @@ CALLERS_MAX = 1_000  # gateways with their tokens, of which an installation has 
 RETRY_SECONDS = 0.5
 
 # Nothing that was looked up before can be about what these begin.
-_BEGINNINGS = frozenset({"credential.created", "credential.scopes_fixed"})
+_BEGINNINGS = frozenset({"credential.created", "credential.scopes_fixed", "operator.enrolled"})
 # What matters to nothing but the thing that it happened to.
 _OF_ITSELF = ("credential.", "operator.", "webhook_endpoint.")
 

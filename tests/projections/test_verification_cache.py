@@ -24,7 +24,7 @@ from ledger.commands import (
 from ledger.values import Kind, Mode, RevocationReason, Role, Scope, networks
 from ledger.verification import Code, Question, decide
 from projections import verification_cache
-from projections.verification_cache import CONFIRMED_SECONDS_MAX, VerificationCache
+from projections.verification_cache import CONFIRMED_SECONDS_MAX, GATHER_SECONDS, VerificationCache
 from tests import given
 from tests.conftest import OpenServices
 from tests.waiting import SECONDS_MAX, until
@@ -112,6 +112,20 @@ def test_what_was_asked_before_is_answered_from_memory_and_is_the_same(
     for _ in range(20):
         assert gateway.code(secret) is Code.VALID
     assert gateway.cache.misses == misses
+
+
+@pytest.mark.usefixtures("confirmed")
+def test_the_first_answer_that_a_new_gateway_gets_is_kept_when_its_enrolment_is_read_after_it(
+    services: Services, organisation: UUID, cache: VerificationCache
+) -> None:
+    _, secret = given.a_credential(services, organisation)
+    for _ in range(5):
+        new = Gateway(services, cache)
+        new.warmed(secret)
+        misses = cache.misses
+        time.sleep(3 * GATHER_SECONDS)  # the follower reads of it meanwhile; where it does not yet, this shows less
+        assert new.code(secret) is Code.VALID
+        assert cache.misses == misses
 
 
 def test_a_client_that_signs_in_is_kept_and_let_go_as_a_key_is_and_a_stranger_is_not_kept(
