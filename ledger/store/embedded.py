@@ -512,8 +512,7 @@ def _copied(package: Path, home: Path) -> Path:
 def _make_cluster(place: _Place, binaries: _Binaries) -> None:
     """Make the cluster unless it is there; a half-made one never bears the cluster's name."""
     for unfinished in place.home.glob("postgres.new-*"):
-        _end_leftovers(unfinished)  # initdb's own server takes a moment to see that initdb was killed
-        shutil.rmtree(unfinished)
+        _remove_unfinished(unfinished)
     if place.cluster.exists() and any(place.cluster.iterdir()):
         _check_cluster(place, binaries)
         return
@@ -525,6 +524,19 @@ def _make_cluster(place: _Place, binaries: _Binaries) -> None:
     rule = f"{ROLE} peer map={DATABASE}\n"
     _write_private(new / "pg_hba.conf", f"local all {rule}local replication {rule}", place.account)
     new.rename(place.cluster)
+
+
+def _remove_unfinished(cluster: Path) -> None:
+    """Remove what a killed initdb left. Its own server takes a moment to see that, and may yet be on its way in."""
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while True:
+        _end_leftovers(cluster)
+        try:
+            return shutil.rmtree(cluster)
+        except OSError:  # a file came or went meanwhile
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
 def _check_cluster(place: _Place, binaries: _Binaries) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -17,6 +18,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +38,11 @@ import os, sys, time
 from pathlib import Path
 import psycopg
 from ledger.store import embedded
-uid, gid, outlived = map(int, sys.argv[2:])
+uid, gid, outlived, never_ready = map(int, sys.argv[2:])
 if outlived:
     embedded._libc = None  # as where there is no parent-death signal
+if never_ready:
+    Path.rename = lambda *_: time.sleep(600)  # which gives what initdb made its name
 if uid >= 0:
     os.setgroups([])
     os.setgid(gid)
@@ -70,10 +75,10 @@ def server() -> Iterator[EmbeddedPostgres]:
 
 @contextlib.contextmanager
 def owner_process(
-    data_dir: Path, user: pwd.struct_passwd | None = None, outlived: bool = False
+    data_dir: Path, user: pwd.struct_passwd | None = None, outlived: bool = False, never_ready: bool = False
 ) -> Iterator[subprocess.Popen[str]]:
     uid, gid = (-1, -1) if user is None else (user.pw_uid, user.pw_gid)
-    arguments = map(str, (data_dir, uid, gid, int(outlived)))
+    arguments = map(str, (data_dir, uid, gid, int(outlived), int(never_ready)))
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", OWNER, *arguments],
         stdin=subprocess.PIPE,
@@ -256,13 +261,31 @@ def test_a_forked_worker_neither_keeps_the_lock_nor_stops_the_server(server: Emb
 
 
 def test_an_initdb_killed_midway_is_done_again(data_dir: Path) -> None:
-    with owner_process(data_dir) as owner:
+    with owner_process(data_dir, never_ready=True) as owner:
         until(lambda: list(data_dir.glob("postgres.new-*/PG_VERSION")))
         owner.kill()
     (unfinished,) = data_dir.glob("postgres.new-*")
     assert not (data_dir / "postgres").exists()
     with EmbeddedPostgres(data_dir) as server:
         assert ask(server.conninfo, "SELECT 1") == "1"
+    assert not unfinished.exists()
+
+
+def test_what_a_killed_initdb_left_is_removed_while_its_server_still_writes_there(tmp_path: Path) -> None:
+    unfinished, begun, until_then = tmp_path / "postgres.new-1", threading.Event(), time.monotonic() + 0.5
+
+    def write() -> None:
+        with contextlib.suppress(FileNotFoundError):  # it is removed
+            for number in itertools.takewhile(lambda _: time.monotonic() < until_then, itertools.count()):
+                (unfinished / str(number)).touch()
+                begun.set()
+
+    (unfinished / "base").mkdir(parents=True)
+    writing = threading.Thread(target=write)
+    writing.start()
+    begun.wait(SECONDS_MAX)
+    embedded._remove_unfinished(unfinished)
+    writing.join()
     assert not unfinished.exists()
 
 
