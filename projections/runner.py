@@ -50,8 +50,7 @@ class Projector:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin, on threads of its own."""
-        self._stopping.clear()
+        """Begin, on threads of its own; where `stop` was called already, as by a signal on the way here, they end."""
         self._threads = [
             threading.Thread(target=self._keep_up, args=(view,), name=f"projector {view.name}", daemon=True)
             for view in self._views

@@ -1,6 +1,7 @@
 """The projector: every event once, whatever happens to it, its connections or its notifications."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,15 @@ def test_waiting_for_a_position_that_does_not_come_ends_in_time(services: Servic
     started = time.monotonic()
     assert not wait_for(services.store, "activity", 1, timeout=0.2)
     assert time.monotonic() - started < 5
+
+
+def test_a_projector_that_was_told_to_stop_before_it_began_ends(services: Services) -> None:
+    projector = Projector(services.log)
+    projector.stop()
+    running = threading.Thread(target=projector.run, daemon=True)
+    running.start()
+    running.join(SECONDS_MAX)
+    assert not running.is_alive()
 
 
 def test_two_projectors_never_apply_an_event_twice(services: Services, open_another: OpenServices) -> None:
