@@ -15,7 +15,7 @@ from api.wiring import Services
 from ledger.commands import ResumeCredential, SuspendCredential
 from ledger.settings import Settings
 from tests import given
-from tests.receiving import Receiver, receiving
+from tests.receiving import receiving
 from tests.waiting import SECONDS_MAX, until
 
 DELIVERER = """
@@ -40,6 +40,24 @@ def settings(settings: Settings) -> Settings:
     return replace(settings, webhook_private_addresses=(ip_network("127.0.0.0/8"),))
 
 
+class Answering:
+    """So many messages are answered; those after them wait until it is too late."""
+
+    def __init__(self, answered: int) -> None:
+        self._left = threading.Semaphore(answered)
+        self._waiting: list[bool] = []
+
+    def wait(self, killed: threading.Event) -> None:
+        """Whether a message is answered is settled here, once: two come at the same time."""
+        if not self._left.acquire(blocking=False):
+            self._waiting.append(True)
+            killed.wait(SECONDS_MAX)
+
+    def are_left_waiting(self, number: int) -> bool:
+        """Whether that many were left without an answer."""
+        return len(self._waiting) == number
+
+
 def test_messages_of_a_killed_process_are_all_sent_by_the_next_and_in_order(
     services: Services, settings: Settings
 ) -> None:
@@ -51,17 +69,16 @@ def test_messages_of_a_killed_process_are_all_sent_by_the_next_and_in_order(
             services.ledger.handle(SuspendCredential(context=given.context(), credential_id=credential))
             services.ledger.handle(ResumeCredential(context=given.context(), credential_id=credential))
         for _ in range(2):
-            before = len(receiver.received)
             arguments = [settings.database_url, settings.schema, settings.master_key]
-            killed = threading.Event()
-            receiver.before_answering = partial(_wait_from, receiver, before + 6, killed)
+            answering, killed = Answering(5), threading.Event()
+            receiver.before_answering = partial(answering.wait, killed)
             with subprocess.Popen([sys.executable, "-c", DELIVERER, *arguments]) as process:
                 try:
-                    until(partial(_received, receiver, before + 7))
+                    until(partial(answering.are_left_waiting, 2))  # as many as go to one endpoint at once
                 finally:
                     process.kill()
             killed.set()
-            assert len(receiver.received) == before + 7
+            assert answering.are_left_waiting(2)
         receiver.before_answering = lambda: None
         deliverer = WebhookDeliverer(services)
         deliverer.start()
@@ -80,15 +97,3 @@ def test_messages_of_a_killed_process_are_all_sent_by_the_next_and_in_order(
         str(credential): ["credential.created", "credential.suspended", "credential.resumed"]
         for credential in credentials
     }
-
-
-def _wait_from(receiver: Receiver, number: int, killed: threading.Event) -> None:
-    """Leave this message and those after it without an answer, so that it dies with two on their way, as many as go to
-    one endpoint at once.
-    """
-    if _received(receiver, number):
-        killed.wait(SECONDS_MAX)
-
-
-def _received(receiver: Receiver, number: int) -> bool:
-    return len(receiver.received) >= number
