@@ -20,7 +20,7 @@ from keyledger_client import (
     Unavailable,
     UnexpectedAnswer,
 )
-from tests.client.asking import SECRET, TOKEN, Ask, by_task, by_thread
+from tests.client.asking import PATIENT, SECRET, TOKEN, Ask, by_task, by_thread
 from tests.client.misbehaving import VERDICT, Behaviour, Misbehaving, answers, resets, says, valid
 from tests.ports import free_port
 
@@ -54,7 +54,7 @@ def test_the_deadline_is_one_for_all_attempts(server: Misbehaving, ask: Ask) -> 
     started = time.monotonic()
 
     with pytest.raises(DeadlineExceeded):
-        ask(server.url, timeout=1)
+        ask(server.url, timeout=2)
 
     assert took(started) < LATE_SECONDS
     assert len(server.requests) == 2
@@ -107,7 +107,7 @@ def test_retry_after_is_waited_for(server: Misbehaving, ask: Ask) -> None:
     server.does = [answers(503, headers={"Retry-After": "1"}), valid()]
     started = time.monotonic()
 
-    assert ask(server.url, timeout=5)
+    assert ask(server.url)
     assert took(started) >= 1
 
 
@@ -276,7 +276,7 @@ def test_neither_secret_nor_token_is_in_an_error_or_a_log_line(
 def test_connections_are_kept_and_used_again(server: Misbehaving) -> None:
     server.does = [valid()]
 
-    with Client(server.url, TOKEN) as client:
+    with Client(server.url, TOKEN, **PATIENT) as client:
         for _ in range(5):
             assert client.verify(SECRET)
 
@@ -286,7 +286,7 @@ def test_connections_are_kept_and_used_again(server: Misbehaving) -> None:
 def test_a_connection_that_the_server_ended_meanwhile_is_replaced(server: Misbehaving) -> None:
     server.does = [answers(200, VERDICT, {"Connection": "close"})]
 
-    with Client(server.url, TOKEN, retries=0) as client:
+    with Client(server.url, TOKEN, retries=0, **PATIENT) as client:
         assert client.verify(SECRET)
         assert client.verify(SECRET)
 

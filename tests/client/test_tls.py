@@ -56,7 +56,7 @@ def test_the_deadline_holds_over_tls(secure: Misbehaving, certificate: Path, ask
     started = time.monotonic()
 
     with pytest.raises(DeadlineExceeded):
-        ask(secure.url, timeout=1, ssl_context=ssl.create_default_context(cafile=certificate))
+        ask(secure.url, timeout=2, ssl_context=ssl.create_default_context(cafile=certificate))
 
     assert time.monotonic() - started < 5  # without a deadline it would go on for ever
 
@@ -68,7 +68,7 @@ def test_a_server_that_accepts_and_stays_silent_before_tls_is_left_within_the_de
     started = time.monotonic()
 
     with pytest.raises(Unavailable):
-        ask(server.url.replace("http:", "https:"), timeout=1)
+        ask(server.url.replace("http:", "https:"), timeout=2)
 
     assert time.monotonic() - started < 5
     until(lambda: server.connections >= 3)  # it notices them in a thread of its own
