@@ -29,7 +29,7 @@ def make(services: Services, organisation: UUID, name: str, days: int = 0, **cha
 def acme(services: Services) -> UUID:
     """An organisation that has something for each report."""
     acme = given.an_organisation(services, "Acme")
-    make(services, acme, "new")
+    make(services, acme, "made today")
     make(services, acme, "soon due", 80)
     make(services, acme, "overdue", 100, contact_email=EmailAddress("Grace@example.com"))
     make(services, acme, "nobody's", contact_email=None)
@@ -64,7 +64,7 @@ def test_a_report_has_what_it_is_about_in_each_form(
     assert {row["organisation"] for row in rows} <= {"Acme"}
     table = keyledger.ok(*asked).out
     assert all(name in table for name in names)
-    assert "new" not in table
+    assert "made today" not in table
 
 
 def test_owners_are_told_with_how_many_they_answer_for(services: Services, keyledger: CommandLine, acme: UUID) -> None:

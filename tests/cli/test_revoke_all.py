@@ -153,12 +153,21 @@ def test_a_run_that_is_cut_off_says_so_and_resume_finishes_it(
     assert keyledger("credential", "revoke-all", "--resume", run, "--organisation", organisation).exit_code == 2
 
 
-# The command in steps of one, so that whoever kills it finds it between two of them.
+# The command in steps of one and with time between them, so that whoever kills it finds it long before the last.
 IN_SHORT_STEPS = """
+import time
 from api import bulk_revoking
 from api.cli import main
 
-bulk_revoking.STEP_CREDENTIALS = 1
+advance = bulk_revoking.advance
+
+
+def advance_slowly(*arguments):
+    time.sleep(0.1)
+    return advance(*arguments)
+
+
+bulk_revoking.STEP_CREDENTIALS, bulk_revoking.advance = 1, advance_slowly
 main()
 """
 
