@@ -33,7 +33,7 @@ class Gate:
         self.batches.append(list(items))
         self.threads.append(threading.get_ident())
         self.entered.release()
-        assert self.let_through.acquire(timeout=10)
+        assert self.let_through.acquire(timeout=30)
         return [item * 10 for item in items]
 
 
@@ -117,15 +117,16 @@ def test_who_waits_too_long_leaves_the_queue_with_nothing_done() -> None:
 
 def test_who_was_taken_and_gets_no_answer_is_told_that_the_outcome_is_unknown() -> None:
     gate = Gate()
-    group = group_of(gate, wait=1.0)  # long enough for both to be queued and taken on a busy machine
+    group = group_of(gate, wait=5.0)  # long enough for both to be queued and taken on a busy machine
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(group.submit, 0)
         assert gate.entered.acquire(timeout=10)
         leader, follower = queue_up(group, pool, [1, 2])
         gate.let_through.release()
         assert first.result(10) == 0
+        group._wait_seconds_max = 0.1  # from here on; the first wait of both goes on
         with pytest.raises(OutcomeUnknown):
-            follower.result(10)
+            follower.result(20)
         gate.let_through.release()
         assert leader.result(10) == 10
 

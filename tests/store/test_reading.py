@@ -116,12 +116,12 @@ def test_a_connection_that_lost_its_statements_is_replaced_without_an_error(
 
 
 def test_a_server_that_falls_silent_is_given_up(store: LedgerDatastore) -> None:
-    some = readers(store, count=1, answer=1)
+    some = readers(store, count=1, answer=3)  # which is time enough for all else, on a busy machine too
     before = pid(some)
     began = time.monotonic()
     with pytest.raises(psycopg.OperationalError, match="gave no answer in time"):
         some.look_up(SLEEP, ())
-    assert time.monotonic() - began < 10  # the statement takes a minute
+    assert time.monotonic() - began < SECONDS_MAX  # the statement takes a minute
     assert pid(some) != before
     some.close()
 
