@@ -17,6 +17,7 @@ from keyledger_client import AsyncClient
 from ledger.commands import RevokeCredential
 from ledger.values import Kind, Mode, Network, Scope
 from tests import given
+from tests.client.asking import PATIENT
 from tests.client.misbehaving import Misbehaving, answers
 from tests.ports import free_port
 from tests.running.doors import EXAMPLES, ROOT, SECONDS_MAX, Installation, basic, running, soon
@@ -53,6 +54,15 @@ def key(secret: str) -> dict[str, str]:
     return {"X-API-Key": secret}
 
 
+# The services are as they stand; where nothing is said their clients wait as long as those of other tests.
+PATIENTLY = f"""
+from keyledger_client import AsyncClient, Client
+
+for client in (AsyncClient, Client):
+    client.__init__.__kwdefaults__.update({PATIENT!r})
+"""
+
+
 @contextmanager
 def a_service(
     name: str, directory: Path, behind: Installation, url: str = "", token: str = "", target: str = "app:app"
@@ -61,6 +71,7 @@ def a_service(
     port, log = free_port(), directory / "service.log"
     token_file = directory / "gateway-token"
     token_file.write_text((token or behind.token) + "\n")
+    (directory / "sitecustomize.py").write_text(PATIENTLY)
     environment = {
         **os.environ,
         "KEYLEDGER_URL": url or behind.url,

@@ -37,6 +37,8 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 SECONDS_MAX = 30.0
+START_SECONDS_MAX = 60.0  # a program in Python takes two to import what it needs; the machine may be busy
+STOP_SECONDS_MAX = 60.0  # workers may take forty to finish what they took
 
 
 class _Service(BaseHTTPRequestHandler):
@@ -236,7 +238,7 @@ def running(
             subprocess.Popen(command, env=environment, cwd=cwd, stdout=printed, stderr=printed and subprocess.STDOUT)
         )
         try:
-            deadline = time.monotonic() + SECONDS_MAX
+            deadline = time.monotonic() + START_SECONDS_MAX
             while not _listens(port):
                 told = output.read_text() if output else ""
                 assert process.poll() is None, f"{command[0]} ended: {process.returncode} {told}"
@@ -245,7 +247,7 @@ def running(
             yield
         finally:
             process.terminate()
-            process.wait(SECONDS_MAX)
+            process.wait(STOP_SECONDS_MAX)
 
 
 def _listens(port: int) -> bool:

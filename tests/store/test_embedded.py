@@ -235,7 +235,7 @@ def test_two_processes_share_one_server_and_only_its_owner_stops_it(data_dir: Pa
             assert not joined.owner
             assert joined.conninfo == find_running(data_dir)
         assert find_running(data_dir) is not None
-        owner.communicate("", timeout=SECONDS_MAX)
+        owner.communicate("", timeout=2 * SECONDS_MAX)
         assert owner.returncode == 0
         assert find_running(data_dir) is None
 
@@ -298,7 +298,7 @@ def test_it_works_as_an_ordinary_user_and_root_then_runs_it_as_that_user(data_di
         with EmbeddedPostgres(data_dir) as joined:
             assert not joined.owner
             assert ask(joined.conninfo, "SELECT current_user") == "ledger"
-        owner.communicate("", timeout=SECONDS_MAX)
+        owner.communicate("", timeout=2 * SECONDS_MAX)
     with EmbeddedPostgres(data_dir) as server:
         assert server.owner
     owned = {path.lstat().st_uid for path in data_dir.rglob("*")}
