@@ -49,9 +49,10 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            # What it is answered is settled first: whoever sees that it came says what those after it are answered.
+            status, headers, answer = receiver.answers.pop(0) if receiver.answers else (204, {}, b"")
             receiver.received.append(Received(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             receiver.before_answering()
-            status, headers, answer = receiver.answers.pop(0) if receiver.answers else (204, {}, b"")
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -245,7 +245,8 @@ def test_an_address_that_asks_too_often_is_told_when_to_come_back(services: Serv
     answers = [present(client, secret=UNKNOWN) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 429]
-    assert (answers[2].get_json()["code"], answers[2].headers["Retry-After"]) == ("too_many_requests", "30")
+    assert answers[2].get_json()["code"] == "too_many_requests"
+    assert 0 < int(answers[2].headers["Retry-After"]) <= 30  # as long as it takes until one of two a minute is free
     elsewhere = client.post(REVOCATIONS, json={"secret": UNKNOWN}, environ_overrides={"REMOTE_ADDR": "192.0.2.8"})
     assert elsewhere.status_code == 202
     assert client.get("/v1/secret-pattern").status_code == 200

@@ -15,14 +15,15 @@ import pytest
 from flask import Flask
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from api import webhook_delivering
+from api import webhook_delivering, webhook_sending
 from api.webhook_delivering import WebhookDeliverer
 from api.wiring import Services
 from ledger.commands import ResumeCredential, RevokeCredential, SuspendCredential
 from ledger.settings import Settings
 from ledger.values import Channel, EmailAddress, Kind, Login, Mode, Role, Via
 from projections import webhook_endpoint_status
-from projections.webhook_delivery import RETRY_SECONDS, DueDelivery, list_due
+from projections.runner import wait_for
+from projections.webhook_delivery import RETRY_SECONDS, TRACKING, DueDelivery, list_due
 from tests import given
 from tests.api.conftest import Answer, SignedIn, SignIn
 from tests.conftest import OpenServices
@@ -85,6 +86,11 @@ def wait_for_delivery(caller: SignedIn, path: str, **expected: Any) -> dict[str,
             return found[0]
         assert time.monotonic() < deadline, found[:1]
         time.sleep(0.02)
+
+
+def until_looked_at(services: Services) -> None:
+    """Whom to tell of all that happened by now is decided."""
+    assert wait_for(services.store, TRACKING, services.log.head(), SECONDS_MAX)
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------------
@@ -311,8 +317,14 @@ def test_another_process_goes_on_where_one_ended(
 
 
 def test_an_endpoint_that_hangs_does_not_hold_another_up(
-    services: Services, administrator: SignedIn, organisation: UUID, receiver: Receiver, deliverer: WebhookDeliverer
+    services: Services,
+    administrator: SignedIn,
+    organisation: UUID,
+    receiver: Receiver,
+    deliverer: WebhookDeliverer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(webhook_sending, "ATTEMPT_SECONDS", SECONDS_MAX)
     over = threading.Event()
     with receiving() as slow:
         slow.before_answering = lambda: _wait(over)
@@ -454,7 +466,7 @@ def test_an_endpoint_that_is_gone_is_disabled_by_the_system_and_gets_what_was_le
     context = services.log.history(UUID(endpoint["id"])).recorded[-1].event.context
     assert (context.actor, context.via, context.reason) == ("system", Via.SYSTEM, "the endpoint answered 410 Gone")
     given.a_credential(services, organisation)  # while it is disabled
-    time.sleep(0.3)
+    until_looked_at(services)
     sent = len(receiver.received)
     assert administrator("POST", f"{path}/enable").json["status"] == "enabled"
     receiver.wait_for(sent + 1)
@@ -493,6 +505,7 @@ def test_a_removed_endpoint_is_sent_nothing_and_is_not_listed(
     sent = wait_for_delivery(administrator, path, status="delivered")
     assert administrator("DELETE", path, {"reason": "moved"}).json["status"] == "removed"
     given.a_credential(services, organisation)
+    until_looked_at(services)
     time.sleep(0.3)
 
     assert len(receiver.received) == 1

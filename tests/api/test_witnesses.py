@@ -13,6 +13,7 @@ from ledger.tlog.checkpoints import Checkpoint
 from ledger.tlog.notes import Algorithm, SignerKey
 from tests.receiving import Receiver, receiving
 from tests.unit.tlog.trees import mth, reader
+from tests.waiting import SECONDS_MAX
 
 LOG = SignerKey("ledger.example/root", Algorithm.ED25519, b"\x01" * 32)
 WITNESS = SignerKey("w.example/w", Algorithm.COSIGNATURE, b"\x02" * 32)
@@ -129,7 +130,7 @@ def test_every_other_answer_is_a_reason_to_try_later(receiver: Receiver, status:
 
 
 def _wait(for_what: threading.Event) -> None:
-    for_what.wait(5)
+    for_what.wait(SECONDS_MAX)
 
 
 def test_an_answer_is_bounded_in_size_and_in_time(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
