@@ -467,3 +467,4 @@ def test_the_metadata_names_endpoints_that_are_there(client: FlaskClient, servic
         path = found[f"{name}_endpoint"].removeprefix(found["issuer"])
         assert client.post(path).status_code == 400
     assert client.get(found["jwks_uri"].removeprefix(found["issuer"])).status_code == 200
+    assert "Bearer" in found["introspection_endpoint_auth_methods_supported"]  # as IANA's register has it
