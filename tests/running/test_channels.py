@@ -30,9 +30,12 @@ from zeep.exceptions import Fault
 from zeep.transports import Transport
 from zeep.wsse import UsernameToken
 
+from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import Command, RevokeCredential, SuspendCredential
+from ledger.issuing import issue_credential
 from ledger.service import CREDENTIAL
 from ledger.values import Channel, Kind, Login, Mode, Network, Scope
+from tests import given
 from tests.ports import free_port
 from tests.programs import program, root
 from tests.running.doors import (
@@ -284,7 +287,13 @@ class Mail:
         """A client that has signed in."""
         with smtplib.SMTP("127.0.0.1", self.port, timeout=SECONDS_MAX) as client:
             client.starttls(context=ssl.create_default_context(cafile=self.certificate))
-            client.login(login, secret)
+            if secret.isascii():
+                client.login(login, secret)
+            else:  # which smtplib cannot write; in UTF-8 (RFC 4616 section 2)
+                client.ehlo()
+                told = client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{login}\0{secret}".encode()).decode())
+                if told[0] != 235:
+                    raise smtplib.SMTPAuthenticationError(*told)
             yield client
 
 
@@ -408,6 +417,36 @@ def test_a_key_of_no_channel_is_not_let_in_where_its_identifier_would_do_for_a_l
     state = opened.installation.services.ledger.load(CREDENTIAL, credential_id)
     through_nginx = opened.door.channel in (Channel.HTTP, Channel.REST)  # where any credential for HTTP is presented
     assert through_nginx or not opened.knock(state.public_id, secret)
+
+
+# All signs that a login may have, and as many as it may; and such as servers, shells and formats take for their own.
+LOGIN = "Orders+eu_2.files-1@mail-{}.example.com".ljust(98, "x")
+PASSWORD = "four 'tall' \"birds\" & <b>: 100% \\ $HOME %u {} ,; ="
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "zwölf Boxkämpfer für 12 €"], ids=["signs", "letters"])
+def test_whoever_chose_a_login_and_a_password_is_let_in_with_all_their_signs(opened: Opened, password: str) -> None:
+    if opened.door.kind is Kind.API_KEY:
+        pytest.skip("an API key is never chosen")
+    services, login = opened.installation.services, LOGIN.format(next(_numbers))
+    command, _ = issue_credential(
+        services.keyring.digests,
+        DEFAULT_CATALOGUE,
+        given.context(),
+        opened.installation.organisation,
+        kind=opened.door.kind,
+        mode="live",
+        channel=opened.door.channel,
+        login=login,
+        chosen_secret=password,
+        contact_email="dev@example.com",
+        preset="full_access",
+    )
+    services.ledger.handle(command)
+
+    assert opened.knock(login, password)
+    assert opened.knock(login.upper(), password)
+    assert not opened.knock(login, password + "=")
 
 
 def test_a_wrong_secret_and_another_ones_login_are_refused(opened: Opened) -> None:
