@@ -8,10 +8,12 @@ import ftplib
 import io
 import itertools
 import os
+import re
 import shutil
 import smtplib
 import socketserver
 import ssl
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 from uuid import UUID
 
@@ -139,8 +141,8 @@ def _ftp(installation: Installation, directory: Path) -> Iterator[Knock]:
 def _proftpd(installation: Installation, _: Path) -> Iterator[Knock]:
     proftpd = program("proftpd")
     with _open_to_all("ProFTPD") as place:
-        home, logins, port = place / "home", place / "logins", free_port()
-        home.mkdir()
+        files, logins, port = place / "files", place / "logins", free_port()
+        files.mkdir()
         logins.touch(mode=0o600)
         token = place / "token"
         token.write_text(installation.token)
@@ -167,16 +169,36 @@ def _proftpd(installation: Installation, _: Path) -> Iterator[Knock]:
             }
             configuration = example("proftpd/proftpd.conf", place, places)
             with running([proftpd, "-n", "-c", str(configuration)], port, output=place / "proftpd.log"):
-                signs_in = _signs_in_by_ftp(port)
+                signs_in, one_at_a_time, known = _signs_in_by_ftp(port), Lock(), set()
+                commands = _commands_for_a_login().replace("/srv/files", str(files))
+                commands = commands.replace("/etc/proftpd/keyledger.passwd", str(logins))
 
                 def knock(login: str, secret: str) -> bool:
-                    with logins.open("a") as file:
-                        file.write(f"{login}:x:65534:65534::{home}:/bin/false\n")
+                    with one_at_a_time:
+                        if login not in known:
+                            ran = subprocess.run(
+                                ["bash", "-ec", commands],
+                                env={**os.environ, "LOGIN": login},
+                                capture_output=True,
+                                text=True,
+                                timeout=SECONDS_MAX,
+                            )
+                            assert ran.returncode == 0, ran.stderr
+                            known.add(login)
                     return signs_in(login, secret)
 
                 yield knock
         finally:
             installed.unlink()
+
+
+def _commands_for_a_login() -> str:
+    """Those that the example's own page names for it."""
+    found = re.search(
+        r"^ +install -d(?:.*\\?\n)+? .*<<< none$", (EXAMPLES / "proftpd/README.md").read_text(), re.MULTILINE
+    )
+    assert found is not None
+    return found[0]
 
 
 @contextmanager
