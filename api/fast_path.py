@@ -154,7 +154,7 @@ class FastPath:
             required = {**required, "client_address": address, "address_told": given is not None}
         asked = Asked(presented.secret, presented.public_id, bearer=presented.bearer, **required)
         gateway, verdict = verifying.settle(self._services, digests, asked, _now())
-        return _Settled(verifying.directed(verdict, request_id), gateway.operator_id, verdict.code)
+        return _Settled(verifying.directed(verdict, request_id, asked), gateway.operator_id, verdict.code)
 
     def _about_tokens(self, endpoint: str, environ: Environ, _request_id: str) -> _Settled:
         body = _body(environ, FORM, self._body_bytes_max)

@@ -56,9 +56,8 @@ from projections.operator_status import Caller
 FORM = "application/x-www-form-urlencoded"
 GRANT = "client_credentials"
 FIELDS_MAX = 100  # a request has fewer than ten
-TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
-_ENDPOINTS = ("token", "introspection", "revocation")
+PATHS = {"token": "/oauth2/token", "introspection": "/oauth2/introspect", "revocation": "/oauth2/revoke"}
 # An assertion is remembered for as long as it is good, so that it is good once; for the server's clock and the client's
 # to differ by.
 ASSERTION_SECONDS_MAX = 3_600
@@ -114,7 +113,7 @@ class FormRequest(OAuth2Request):
         """Raises `InvalidRequestError` for a body that cannot be read, and a parameter that is there twice."""
         # Whether TLS was used is seen to where it ends: in front of this process.
         headers = {} if authorization is None else {"Authorization": authorization}
-        super().__init__("POST", f"https://localhost{TOKEN_PATH}", headers=headers)
+        super().__init__("POST", "https://localhost/oauth2", headers=headers)
         parameters = _read(body)
         # RFC 6749 section 3.2: a parameter without a value is as if it were not there.
         self._form = {name: value for name, value in parameters.items() if value}
@@ -181,15 +180,13 @@ class Server(AuthorizationServer):
         """What this server can (RFC 8414)."""
         return {
             "issuer": self.issuer,
-            "token_endpoint": f"{self.issuer}{TOKEN_PATH}",
-            "introspection_endpoint": f"{self.issuer}/oauth2/introspect",
-            "revocation_endpoint": f"{self.issuer}/oauth2/revoke",
+            **{f"{name}_endpoint": f"{self.issuer}{path}" for name, path in PATHS.items()},
             "jwks_uri": f"{self.issuer}/.well-known/jwks.json",
-            **{f"{name}_endpoint_auth_signing_alg_values_supported": EVERY_ALGORITHM for name in _ENDPOINTS},
+            **{f"{name}_endpoint_auth_signing_alg_values_supported": EVERY_ALGORITHM for name in PATHS},
             "response_types_supported": [],  # it must be there, and there is no authorization endpoint
             "grant_types_supported": [GRANT],
             "token_endpoint_auth_methods_supported": METHODS,
-            "introspection_endpoint_auth_methods_supported": [*METHODS, "bearer"],
+            "introspection_endpoint_auth_methods_supported": [*METHODS, "Bearer"],
             "revocation_endpoint_auth_methods_supported": METHODS,
         }
 
@@ -229,7 +226,7 @@ class Server(AuthorizationServer):
         if sum((header is not None, "client_secret" in form, "client_assertion" in form)) > 1:
             raise InvalidRequestError("the client signs in twice")
         if "client_assertion" in form:
-            return self._asserted(request)
+            return self._asserted(request, endpoint)
         if header is None:
             if "client_id" not in form or "client_secret" not in form:
                 raise NotTheClient("the client does not sign in")
@@ -268,7 +265,7 @@ class Server(AuthorizationServer):
             attempts.note(Presenter(where), code)
         raise _refusal(request, code)
 
-    def _asserted(self, request: FormRequest) -> Client:
+    def _asserted(self, request: FormRequest, endpoint: str) -> Client:
         """The client whose registered key signed the assertion (RFC 7523 section 3). However it is wrong, it is told in
         the same way.
         """
@@ -276,7 +273,7 @@ class Server(AuthorizationServer):
         if attempts is not None:
             attempts.admit(Presenter(where))
         try:
-            asserting: _Asserting | None = _PrivateKeyJwt(self, request.at)(self.query_client, request)
+            asserting: _Asserting | None = _PrivateKeyJwt(self, endpoint, request.at)(self.query_client, request)
         except (InvalidClientError, JoseError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
             asserting = None
         if asserting is None or asserting.signed is None:
@@ -371,14 +368,16 @@ class _PrivateKeyJwt(JWTBearerClientAssertion):
 
     CLIENT_AUTH_METHOD = "private_key_jwt"
 
-    def __init__(self, server: Server, at: datetime) -> None:
+    def __init__(self, server: Server, endpoint: str, at: datetime) -> None:
         super().__init__(leeway=LEEWAY_SECONDS)
         self._server = server
+        self._endpoint = endpoint
         self._at = at
 
     def get_audiences(self) -> list[str]:
-        """This server, as its clients may name it."""
-        return [self._server.issuer, f"{self._server.issuer}{TOKEN_PATH}"]
+        """This server, as its clients may name it: by the endpoint that they ask too, as Authlib's do."""
+        issuer = self._server.issuer
+        return [issuer, f"{issuer}{PATHS['token']}", f"{issuer}{PATHS[self._endpoint]}"]
 
     def resolve_client_public_key(self, client: _Asserting) -> _Asserting:
         """The client's keys, of which the signature tells the one."""

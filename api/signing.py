@@ -26,8 +26,8 @@ from projections.signing_key_status import PublicKey, list_signing_keys
 
 # How long a process may go on with the keys that it read. Verifiers fetch the keys anew when they meet an unknown one.
 KEPT_SECONDS = 1.0
-# Verifiers keep the keys for that long before they ask again, so a key is published at least as long after its last
-# token expired.
+# Verifiers, and HTTP caches before them, keep the keys for that long before they ask again, also where they meet a key
+# that they do not know. So a key is published for that long before it signs (`Signer.sign`).
 CACHED_SECONDS = 300
 TYPE = "at+jwt"
 
@@ -83,7 +83,7 @@ def issue_signing_key(
 
 
 def overlap_of(access_token_seconds: int) -> timedelta:
-    """How long the key before stays published: until its last token expired, with what processes and copies lag."""
+    """How long the key before stays published: until its last token expired, as it signs until the new one is known."""
     return timedelta(seconds=access_token_seconds + CACHED_SECONDS)
 
 
@@ -107,10 +107,27 @@ class Signer:
         self._read_at = float("-inf")
 
     def sign(self, claims: Claims) -> str:
-        """An access token with these claims."""
-        newest = next(iter(self._known().values()))
-        header = {"alg": newest.algorithm, "typ": TYPE, "kid": newest.kid}
-        return jwt.encode(header, dict(claims), self._open(newest), registry=_OURS)
+        """An access token with these claims, of which `iat` and `exp` decide by which key."""
+        key = self._to_sign(claims["iat"], claims["exp"])
+        header = {"alg": key.algorithm, "typ": TYPE, "kid": key.kid}
+        return jwt.encode(header, dict(claims), self._open(key), registry=_OURS)
+
+    def _to_sign(self, issued_at: int, expires: int) -> PublicKey:
+        """The newest key that every copy of the keys has; where there is none, the one that is published for longest.
+
+        Only of those that are good for as long as the token is, so after `--now` it is the new one at once.
+        """
+        keys = list(self._known().values())
+        found = keys[0]
+        for key in keys:
+            if key.expires_at is not None and key.expires_at.timestamp() < expires:
+                break  # all before it end no later
+            if not self._log.keyring.holds(key.master_key_id):
+                continue
+            found = key
+            if key.created_at.timestamp() + CACHED_SECONDS <= issued_at:
+                break
+        return found
 
     def read(self, token: str) -> SignedToken | None:
         """A token that was signed here; None for any other.

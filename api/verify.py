@@ -100,7 +100,7 @@ def authorize() -> Response:
         verdict = _settled(token, asked)
     except TooManyAttempts as error:  # nginx takes no 429 from a subrequest
         return _response(verifying.challenged(str(error), request_id(), error.code.upper()))
-    return _response(verifying.directed(verdict, request_id()))
+    return _response(verifying.directed(verdict, request_id(), asked))
 
 
 def _asked(body: Mapping[str, Any], prefix: str = "") -> Asked:

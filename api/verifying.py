@@ -5,6 +5,7 @@ Nothing here knows Flask. What a request holds is read by its caller; what goes 
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,9 +26,8 @@ from ledger.verification import Candidate, Code, Question, Verdict, decide, logi
 from projections.credential_status import find_for_verification
 from projections.operator_status import Caller, find_caller
 
-# What the client of a forward-auth proxy may present. In one header, as nginx before 1.23 hands on no more than one of
-# several, and written out, as a realm is always quoted (RFC 9110 sections 11.5 and 11.6.1).
-_CHALLENGES = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
+# What a scope consists of (RFC 6749 section 3.3), and what may stand between the quotes of a header.
+_SCOPE_TOKEN = re.compile(r"[!#-\[\]-~]+")
 
 
 REFUSED = "keyledger.refused"
@@ -296,14 +296,23 @@ def presented(key: str | None, authorization: str | None) -> Presented | None:
     return None
 
 
-def challenged(detail: str, request_id: str, code: str | None = None) -> Answer:
-    """A 401 that says what may be presented."""
-    headers = {"WWW-Authenticate": _CHALLENGES} | ({"X-Code": code} if code else {})
+def challenged(detail: str, request_id: str, code: str | None = None, of_bearer: str = "") -> Answer:
+    """A 401 that says what may be presented.
+
+    In one header, as nginx before 1.23 hands on no more than one of several, and written out, as a realm is always
+    quoted (RFC 9110 sections 11.5 and 11.6.1).
+    """
+    challenges = f'Bearer realm="api"{of_bearer}, Basic realm="api", charset="UTF-8"'
+    headers = {"WWW-Authenticate": challenges} | ({"X-Code": code} if code else {})
     return _refused(401, "unauthorised", detail, request_id, headers)
 
 
-def directed(verdict: Verdict, request_id: str) -> Answer:
-    """What a proxy does with the request: 200 lets it through, and says in headers who it is; 401 and 403 do not."""
+def directed(verdict: Verdict, request_id: str, asked: Asked) -> Answer:
+    """What a proxy does with the request: 200 lets it through, and says in headers who it is; 401 and 403 do not.
+
+    Whoever presented a Bearer token is told what to do about it, as a client of OAuth 2 expects (RFC 6750 section 3.1):
+    get another one, or one of more scopes.
+    """
     c = verdict.candidate
     match verdict.code:
         case Code.VALID if c is not None:
@@ -317,10 +326,20 @@ def directed(verdict: Verdict, request_id: str) -> Answer:
             }
             return Answer(200, headers, b"")
         case Code.NOT_FOUND | Code.MALFORMED | Code.REVOKED | Code.EXPIRED | Code.SUSPENDED:
-            return challenged("the credential is not good", request_id, verdict.code)
+            of_bearer = ', error="invalid_token"' if asked.bearer else ""
+            return challenged("the credential is not good", request_id, verdict.code, of_bearer)
         case _:
             headers = {"X-Code": str(verdict.code)}
+            if asked.bearer and verdict.code is Code.INSUFFICIENT_SCOPE:
+                headers["WWW-Authenticate"] = f'Bearer realm="api", error="insufficient_scope"{_scope_of(asked)}'
             return _refused(403, "forbidden", "the credential does not allow this", request_id, headers)
+
+
+def _scope_of(asked: Asked) -> str:
+    """The scopes that were required, as a challenge tells them; nothing where there are none that could be named."""
+    if not asked.scopes or not all(_SCOPE_TOKEN.fullmatch(scope) for scope in asked.scopes):
+        return ""
+    return f', scope="{" ".join(asked.scopes)}"'
 
 
 def _refused(status: int, code: str, detail: str, request_id: str, headers: dict[str, str]) -> Answer:

@@ -1,4 +1,4 @@
-"""The key that access tokens are signed with: its versions, of which the newest signs and those before it still verify.
+"""The key that access tokens are signed with: its versions, of which the newest is to sign, those before it verify.
 
 There is one for a ledger. Only public halves are here; what signs is derived from the master key
 (`ledger/store/keys.py`).
@@ -17,7 +17,7 @@ from ledger.values import OVERLAP_MAX, SigningAlgorithm
 
 @dataclass(frozen=True, slots=True)
 class SigningKeyVersion:
-    """One key, and until when tokens that it signed are good (`expires_at` None: it is the one that signs)."""
+    """One key, and until when tokens that it signed are good (`expires_at` None: it is the newest)."""
 
     kid: str
     algorithm: SigningAlgorithm

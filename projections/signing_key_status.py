@@ -59,7 +59,7 @@ VIEW: StateView[SigningKey] = StateView(
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """One key as it is published. `expires_at` None is the one that signs; `version` counts the keys from 1."""
+    """One key as it is published. `expires_at` None is the newest; `version` counts the keys from 1."""
 
     kid: str
     algorithm: str

@@ -386,12 +386,17 @@ class Attempt:
 
 # It failed, and somebody had it replayed while it was on its way: that stands, as if it had been said a moment later.
 _REPLAYED = "NOT %(delivered)s AND failures < %(failures)s"
+# It failed, and whoever leads by now sent it meanwhile, to its end: that stands too. A process whose connection was
+# lost leads no more, and what it has on its way ends up to an attempt later.
+_OVER = "NOT %(delivered)s AND finished_at IS NOT NULL"
 _RECORD = f"""
 WITH d AS (
-    UPDATE webhook_delivery SET attempts = attempts + 1, delivered = %(delivered)s,
-        failures = failures + CASE WHEN %(delivered)s OR {_REPLAYED} THEN 0 ELSE 1 END,
-        next_attempt_at = CASE WHEN {_REPLAYED} THEN next_attempt_at ELSE coalesce(%(next)s, next_attempt_at) END,
-        finished_at = CASE WHEN {_REPLAYED} OR %(next)s::timestamptz IS NOT NULL THEN NULL ELSE now() END
+    UPDATE webhook_delivery SET attempts = attempts + 1, delivered = delivered OR %(delivered)s,
+        failures = failures + CASE WHEN %(delivered)s OR {_REPLAYED} OR {_OVER} THEN 0 ELSE 1 END,
+        next_attempt_at = CASE WHEN {_REPLAYED} OR {_OVER} THEN next_attempt_at
+            ELSE coalesce(%(next)s, next_attempt_at) END,
+        finished_at = CASE WHEN {_OVER} THEN finished_at
+            WHEN {_REPLAYED} OR %(next)s::timestamptz IS NOT NULL THEN NULL ELSE now() END
     WHERE sequence = %(sequence)s RETURNING sequence, endpoint_id, credential_id, attempts, finished_at),
 next AS (
     UPDATE webhook_delivery SET next_attempt_at = now() WHERE next_attempt_at > now() AND sequence = (

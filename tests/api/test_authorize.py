@@ -159,6 +159,29 @@ def test_what_does_not_allow_this_is_403_with_its_code_and_no_challenge(
     assert ask(verifier, key(of_rest), query="?channel=rest").status_code == 200
 
 
+def test_whoever_presents_a_bearer_token_is_told_what_is_wrong_with_it(
+    services: Services, verifier: SignedIn, organisation: UUID
+) -> None:
+    """RFC 6750 section 3.1: clients of OAuth 2 get another token, or one of more scopes, when they hear so."""
+    _, secret = given.a_credential(services, organisation, scopes=(Scope("customer:view"),))
+
+    def challenge(*said: tuple[str, str], query: str = "") -> str | None:
+        found: str | None = ask(verifier, *said, query=query).headers.get("WWW-Authenticate")
+        return found
+
+    assert challenge(bearer("nothing")) == (
+        'Bearer realm="api", error="invalid_token", Basic realm="api", charset="UTF-8"'
+    )
+    assert challenge() == challenge(key("nothing")) == 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
+    assert challenge(bearer(secret), query="?scopes=customer:view,customer:edit") == (
+        'Bearer realm="api", error="insufficient_scope", scope="customer:view customer:edit"'
+    )
+    assert challenge(bearer(secret), query="?mode=test") is None
+    # What would end the quotes is not repeated, nor is what no header can hold.
+    for odd in ("a%22b", "a%5C", "a%01b", "%C3%A9"):
+        assert challenge(bearer(secret), query=f"?scopes={odd}x") == 'Bearer realm="api", error="insufficient_scope"'
+
+
 def test_the_clients_address_is_what_the_gateway_says_in_x_real_ip(
     services: Services, verifier: SignedIn, organisation: UUID
 ) -> None:

@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet
 
 from api.app import create_app
 from api.oauth_server import FORM
-from api.signing import Algorithms, Signer, issue_signing_key
+from api.signing import CACHED_SECONDS, Algorithms, Signer, issue_signing_key, overlap_of
 from api.wiring import Services
 from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import (
@@ -400,9 +400,15 @@ def test_what_was_not_signed_here_is_not_good(oauth_client: OAuthClient, token: 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-def rotate(services: Services, algorithm: SigningAlgorithm, overlap: timedelta) -> None:
-    """Sign with a new key from now on."""
-    services.ledger.handle(issue_signing_key(services.keyring, given.context(), algorithm, overlap=overlap))
+def rotate(services: Services, algorithm: SigningAlgorithm, overlap: timedelta, ago: timedelta = timedelta(0)) -> None:
+    """Take a new key, now or some time ago."""
+    context = given.context(datetime.now(UTC) - ago)
+    services.ledger.handle(issue_signing_key(services.keyring, context, algorithm, overlap=overlap))
+
+
+def new_process(services: Services, oauth_client: OAuthClient) -> OAuthClient:
+    """The same client before a process that has just read the keys."""
+    return replace(oauth_client, client=create_app(services).test_client())
 
 
 def published(client: FlaskClient) -> list[str]:
@@ -414,13 +420,52 @@ def test_both_keys_are_published_during_a_rotation_and_tokens_of_both_are_good(
     client: FlaskClient, services: Services, oauth_client: OAuthClient
 ) -> None:
     old = oauth_client.token()
-    rotate(services, SigningAlgorithm.ES256, timedelta(hours=1))
+    rotate(services, SigningAlgorithm.ES256, timedelta(hours=1), ago=timedelta(seconds=CACHED_SECONDS))
     assert published(client) == ["ES256", "EdDSA"]
-    new = oauth_client.token()
+    new = new_process(services, oauth_client).token()
     assert read(client, new).header["alg"] == "ES256"
     assert read(client, old).header["alg"] == "EdDSA"
     assert oauth_client.active(old)
     assert oauth_client.active(new)
+
+
+def test_a_new_key_signs_once_every_copy_of_the_published_keys_has_it(
+    client: FlaskClient, services: Services, oauth_client: OAuthClient
+) -> None:
+    lifetime = services.settings.access_token_seconds
+
+    def signed_by() -> str:
+        algorithm: str = read(client, new_process(services, oauth_client).token()).header["alg"]
+        return algorithm
+
+    def rotated(algorithm: SigningAlgorithm, seconds_ago: int) -> None:
+        rotate(services, algorithm, overlap_of(lifetime), timedelta(seconds=seconds_ago))
+
+    rotated(SigningAlgorithm.EDDSA, 2 * CACHED_SECONDS)
+    rotated(SigningAlgorithm.ES256, CACHED_SECONDS - 60)
+    assert (published(client), signed_by()) == (["ES256", "EdDSA"], "EdDSA")
+    rotated(SigningAlgorithm.EDDSA, 30)  # the second is not known everywhere yet, and nor is the third
+    assert signed_by() == "EdDSA"
+    assert published(client) == ["EdDSA", "ES256", "EdDSA"]
+    rotate(services, SigningAlgorithm.ES256, timedelta(0))
+    assert (published(client), signed_by()) == (["ES256"], "ES256")
+
+
+def test_of_keys_that_nobody_has_yet_the_one_that_is_published_for_longest_signs(
+    client: FlaskClient, services: Services, oauth_client: OAuthClient
+) -> None:
+    rotate(services, SigningAlgorithm.ES256, timedelta(0), ago=timedelta(seconds=60))
+    rotate(services, SigningAlgorithm.EDDSA, timedelta(hours=1), ago=timedelta(seconds=30))
+    assert read(client, oauth_client.token()).header["alg"] == "ES256"
+
+
+def test_no_token_outlives_the_key_that_signed_it(
+    client: FlaskClient, services: Services, oauth_client: OAuthClient
+) -> None:
+    lifetime = services.settings.access_token_seconds
+    rotate(services, SigningAlgorithm.EDDSA, timedelta(0), ago=timedelta(hours=1))
+    rotate(services, SigningAlgorithm.ES256, timedelta(seconds=lifetime - 60))
+    assert read(client, oauth_client.token()).header["alg"] == "ES256"
 
 
 def test_a_rotation_without_overlap_ends_every_token(
@@ -436,7 +481,7 @@ def test_a_rotation_without_overlap_ends_every_token(
 def test_another_process_knows_a_new_key_and_the_end_of_an_old_one_at_once(
     services: Services, oauth_client: OAuthClient
 ) -> None:
-    other, third = (replace(oauth_client, client=create_app(services).test_client()) for _ in range(2))
+    other, third = new_process(services, oauth_client), new_process(services, oauth_client)
     old = oauth_client.token()
     assert other.active(old)
     rotate(services, SigningAlgorithm.EDDSA, timedelta(0))
@@ -467,3 +512,4 @@ def test_the_metadata_names_endpoints_that_are_there(client: FlaskClient, servic
         path = found[f"{name}_endpoint"].removeprefix(found["issuer"])
         assert client.post(path).status_code == 400
     assert client.get(found["jwks_uri"].removeprefix(found["issuer"])).status_code == 200
+    assert "Bearer" in found["introspection_endpoint_auth_methods_supported"]  # as IANA's register has it

@@ -66,6 +66,20 @@ def test_an_assertion_is_good_once(key_client: KeyClient, audience: str) -> None
     assert (again.status_code, again.json["error"]) == (401, "invalid_client")
 
 
+@pytest.mark.parametrize("path", ["/oauth2/introspect", "/oauth2/revoke"])
+def test_an_assertion_may_name_the_endpoint_that_is_asked_and_no_other_one(
+    client: FlaskClient, key_client: KeyClient, path: str
+) -> None:
+    def ask(audience: str) -> int:
+        assertion = key_client.assertion(aud=audience)
+        form = {"token": "x", "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+        return client.post(path, data=form).status_code
+
+    assert [ask(ISSUER), ask(f"{ISSUER}/oauth2/token"), ask(f"{ISSUER}{path}")] == [200, 200, 200]
+    assert ask(f"{ISSUER}/oauth2/jwks") == 401
+    assert key_client.ask(key_client.assertion(aud=f"{ISSUER}{path}")).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("make", "algorithm"),
     [

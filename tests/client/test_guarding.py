@@ -62,6 +62,13 @@ def test_what_was_never_issued_is_not_asked_about() -> None:
     assert "hush" not in repr(presented(None, "hush"))
 
 
+@pytest.mark.parametrize("header", ["Bearer caf\udce9", "Bearer \ud800"])
+def test_bytes_that_are_no_text_are_no_credential(header: str) -> None:
+    """As aiohttp hands them on. Nobody could be asked about them, which must not look like an outage."""
+    assert presented(header, None) is None
+    assert presented(None, header.removeprefix("Bearer ")) is None
+
+
 @pytest.mark.parametrize("code", Code)
 def test_every_code_is_answered_as_the_ledgers_own_door_does(code: Code) -> None:
     refused = refusal(verdict(code))

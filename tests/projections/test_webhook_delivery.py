@@ -89,6 +89,28 @@ def test_what_waited_for_a_message_is_due_as_soon_as_that_one_was_taken_or_given
     assert [d.sequence for d in due(services)] == [sequence_of(services, endpoint, second)]
 
 
+@pytest.mark.parametrize("status", [204, 500])
+def test_what_another_process_sent_to_its_end_is_not_begun_again_by_a_late_failure(
+    services: Services, organisation: UUID, endpoint: UUID, status: int
+) -> None:
+    """A process lost its connection while the message was on its way, and another one leads: it took over."""
+    first, second = queue(services, organisation, endpoint, uuid4(), 2)
+    (one,) = due(services)
+    end(services, one, status)
+    (after,) = due(services)
+    assert after.sequence == sequence_of(services, endpoint, second)
+    end(services, after, 204)
+
+    end(services, one, 500, AN_HOUR)
+
+    found = find_delivery(services.store, endpoint, first)
+    assert found is not None
+    assert (found["finished_at"] is not None, found["delivered"]) == (True, status == 204)
+    assert (found["attempts"], [attempt["status"] for attempt in found["log"]]) == (2, [status, 500])
+    with services.store.connect() as connection:
+        assert list_due(connection, datetime.now(UTC) + 2 * AN_HOUR, each=2, limit=32) == []
+
+
 def test_however_many_messages_wait_for_one_that_failed_another_credentials_is_sent(
     services: Services, organisation: UUID, endpoint: UUID
 ) -> None:

@@ -8,10 +8,12 @@ import ftplib
 import io
 import itertools
 import os
+import re
 import shutil
 import smtplib
 import socketserver
 import ssl
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +32,12 @@ from zeep.exceptions import Fault
 from zeep.transports import Transport
 from zeep.wsse import UsernameToken
 
+from ledger.catalogue import DEFAULT_CATALOGUE
 from ledger.commands import Command, RevokeCredential, SuspendCredential
+from ledger.issuing import issue_credential
 from ledger.service import CREDENTIAL
 from ledger.values import Channel, Kind, Login, Mode, Network, Scope
+from tests import given
 from tests.ports import free_port
 from tests.programs import program, root
 from tests.running.doors import (
@@ -136,8 +141,8 @@ def _ftp(installation: Installation, directory: Path) -> Iterator[Knock]:
 def _proftpd(installation: Installation, _: Path) -> Iterator[Knock]:
     proftpd = program("proftpd")
     with _open_to_all("ProFTPD") as place:
-        home, logins, port = place / "home", place / "logins", free_port()
-        home.mkdir()
+        files, logins, port = place / "files", place / "logins", free_port()
+        files.mkdir()
         logins.touch(mode=0o600)
         token = place / "token"
         token.write_text(installation.token)
@@ -164,16 +169,36 @@ def _proftpd(installation: Installation, _: Path) -> Iterator[Knock]:
             }
             configuration = example("proftpd/proftpd.conf", place, places)
             with running([proftpd, "-n", "-c", str(configuration)], port, output=place / "proftpd.log"):
-                signs_in = _signs_in_by_ftp(port)
+                signs_in, one_at_a_time, known = _signs_in_by_ftp(port), Lock(), set()
+                commands = _commands_for_a_login().replace("/srv/files", str(files))
+                commands = commands.replace("/etc/proftpd/keyledger.passwd", str(logins))
 
                 def knock(login: str, secret: str) -> bool:
-                    with logins.open("a") as file:
-                        file.write(f"{login}:x:65534:65534::{home}:/bin/false\n")
+                    with one_at_a_time:
+                        if login not in known:
+                            ran = subprocess.run(
+                                ["bash", "-ec", commands],
+                                env={**os.environ, "LOGIN": login},
+                                capture_output=True,
+                                text=True,
+                                timeout=SECONDS_MAX,
+                            )
+                            assert ran.returncode == 0, ran.stderr
+                            known.add(login)
                     return signs_in(login, secret)
 
                 yield knock
         finally:
             installed.unlink()
+
+
+def _commands_for_a_login() -> str:
+    """Those that the example's own page names for it."""
+    found = re.search(
+        r"^ +install -d(?:.*\\?\n)+? .*<<< none$", (EXAMPLES / "proftpd/README.md").read_text(), re.MULTILINE
+    )
+    assert found is not None
+    return found[0]
 
 
 @contextmanager
@@ -284,7 +309,13 @@ class Mail:
         """A client that has signed in."""
         with smtplib.SMTP("127.0.0.1", self.port, timeout=SECONDS_MAX) as client:
             client.starttls(context=ssl.create_default_context(cafile=self.certificate))
-            client.login(login, secret)
+            if secret.isascii():
+                client.login(login, secret)
+            else:  # which smtplib cannot write; in UTF-8 (RFC 4616 section 2)
+                client.ehlo()
+                told = client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{login}\0{secret}".encode()).decode())
+                if told[0] != 235:
+                    raise smtplib.SMTPAuthenticationError(*told)
             yield client
 
 
@@ -408,6 +439,36 @@ def test_a_key_of_no_channel_is_not_let_in_where_its_identifier_would_do_for_a_l
     state = opened.installation.services.ledger.load(CREDENTIAL, credential_id)
     through_nginx = opened.door.channel in (Channel.HTTP, Channel.REST)  # where any credential for HTTP is presented
     assert through_nginx or not opened.knock(state.public_id, secret)
+
+
+# All signs that a login may have, and as many as it may; and such as servers, shells and formats take for their own.
+LOGIN = "Orders+eu_2.files-1@mail-{}.example.com".ljust(98, "x")
+PASSWORD = "four 'tall' \"birds\" & <b>: 100% \\ $HOME %u {} ,; ="
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "zwölf Boxkämpfer für 12 €"], ids=["signs", "letters"])
+def test_whoever_chose_a_login_and_a_password_is_let_in_with_all_their_signs(opened: Opened, password: str) -> None:
+    if opened.door.kind is Kind.API_KEY:
+        pytest.skip("an API key is never chosen")
+    services, login = opened.installation.services, LOGIN.format(next(_numbers))
+    command, _ = issue_credential(
+        services.keyring.digests,
+        DEFAULT_CATALOGUE,
+        given.context(),
+        opened.installation.organisation,
+        kind=opened.door.kind,
+        mode="live",
+        channel=opened.door.channel,
+        login=login,
+        chosen_secret=password,
+        contact_email="dev@example.com",
+        preset="full_access",
+    )
+    services.ledger.handle(command)
+
+    assert opened.knock(login, password)
+    assert opened.knock(login.upper(), password)
+    assert not opened.knock(login, password + "=")
 
 
 def test_a_wrong_secret_and_another_ones_login_are_refused(opened: Opened) -> None:

@@ -133,13 +133,22 @@ def test_authlib(running: Running, method: str) -> None:
     assert session.introspect_token(introspect, token=token["access_token"]).json()["error"] == "invalid_client"
 
 
-def test_authlib_with_a_key(running: Running) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["for the token endpoint", "for whichever is asked"])
+def test_authlib_with_a_key(running: Running, named: bool) -> None:
     key = ECKey.generate_key("P-256")
     keyed = running.with_key(key)
     endpoint = f"{running.issuer}/oauth2/token"
-    session = AuthlibSession(keyed.client_id, key, token_endpoint_auth_method=PrivateKeyJWT(endpoint, alg="ES256"))
-    token = session.fetch_token(endpoint, grant_type=GRANT)
-    assert running.claims(token["access_token"])["sub"] == keyed.client_id
+    method = PrivateKeyJWT(endpoint if named else None, alg="ES256")
+    session = AuthlibSession(
+        keyed.client_id, key, token_endpoint_auth_method=method, revocation_endpoint_auth_method=method.name
+    )
+    session.register_client_auth_method(method)
+    token = session.fetch_token(endpoint, grant_type=GRANT)["access_token"]
+    assert running.claims(token)["sub"] == keyed.client_id
+    introspect = f"{running.issuer}/oauth2/introspect"
+    assert session.introspect_token(introspect, token=token).json()["active"]
+    assert session.revoke_token(f"{running.issuer}/oauth2/revoke", token=token).status_code == 200
+    assert not session.introspect_token(introspect, token=token).json()["active"]
 
 
 def openid_client(running: Running, *more: str) -> dict[str, Any]:

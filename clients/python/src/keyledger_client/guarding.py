@@ -37,9 +37,16 @@ def presented(authorization: str | None, api_key: str | None) -> Presented | Non
     if authorization is not None and api_key is not None:
         return None
     found = Presented(api_key.strip()) if api_key is not None else _of_authorization(authorization or "")
-    if found is None or not 0 < len(found.secret) <= _SECRET_CHARS_MAX:
+    if found is None or not 0 < len(found.secret) <= _SECRET_CHARS_MAX or not _is_text(found.secret):
         return None
     return found if len(found.public_id or "") <= _PUBLIC_ID_CHARS_MAX else None
+
+
+def _is_text(presented: str) -> bool:
+    """Whether it can be asked about: some frameworks hand on bytes that are no UTF-8 as halves of surrogate pairs
+    (PEP 383), as aiohttp does.
+    """
+    return not any("\ud800" <= char <= "\udfff" for char in presented)
 
 
 def _of_authorization(value: str) -> Presented | None:
