@@ -19,6 +19,7 @@ from ledger.commands import (
     DescribeApplication,
     DescribeCredential,
     EraseCredential,
+    RenameOrganisation,
     RevokeCredential,
     SuspendCredential,
 )
@@ -196,6 +197,26 @@ def test_the_page_prints_every_credential_without_a_script_or_a_link(
     assert found.tags.count("tr") == 2
     assert "2026-04-01 overdue" in found.texts
     assert "@media print" in "".join(found.texts)
+
+
+def test_the_page_says_whose_it_is_by_the_name_of_then_and_when_each_credential_ends(
+    services: Services, organisation: UUID, page: Callable[[datetime], Page]
+) -> None:
+    make(services, organisation, day=1, expires_at=on_day(50))
+    planned = make(services, organisation, day=2)
+    services.ledger.handle(
+        RevokeCredential(context=given.context(on_day(3)), credential_id=planned, effective_at=on_day(20))
+    )
+    registered = datetime.now(UTC)
+    services.ledger.handle(
+        RenameOrganisation(context=given.context(), organisation_id=organisation, name=Name("Acme Renamed"))
+    )
+    told = page(on_day(10)).texts  # before it was registered: as it is called now
+    assert "Acme Renamed" in told
+    assert {"active, ends 2026-01-21", "active, ends 2026-02-20"} <= set(told)
+    later = page(on_day(60)).texts
+    assert {"revoked 2026-01-21", "expired 2026-02-20"} <= set(later)
+    assert "Acme Renamed" not in page(registered).texts
 
 
 def test_a_page_without_credentials_says_so(page: Callable[[datetime], Page]) -> None:
