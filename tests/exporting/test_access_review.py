@@ -16,6 +16,7 @@ from api.exporting.manifests import Tally
 from api.wiring import Services
 from ledger.access_review import AccessReview
 from ledger.commands import (
+    ConnectApis,
     DescribeApplication,
     DescribeCredential,
     EraseCredential,
@@ -23,8 +24,9 @@ from ledger.commands import (
     RevokeCredential,
     SuspendCredential,
 )
+from ledger.permissions import api_names
 from ledger.service import ACCESS_REVIEW
-from ledger.values import Description, EmailAddress, Label, Name, RevocationReason
+from ledger.values import Description, EmailAddress, Label, Name, RevocationReason, Scope
 from projections.access_review import access_review
 from projections.usage import UsageRecorder
 from tests import given
@@ -99,6 +101,45 @@ def test_a_review_tells_who_had_what_then_and_not_what_it_is_now(services: Servi
         "Other",
         "revoked",
     )
+
+
+def test_a_review_tells_which_scopes_granted_something_then(services: Services, organisation: UUID) -> None:
+    view, edit = "customer:view", "customer:edit"
+    given.a_catalogue(
+        services,
+        organisation,
+        {view: ["live", "test"], edit: ["live", "test"]},
+        {"all": [view, edit], "reading": [view]},
+    )
+    application = given.an_application(services, organisation, "all")
+    for where in (None, application):
+        given.a_credential(services, organisation, application_id=where, scopes=(Scope(edit), Scope(view)))
+
+    def effective() -> tuple[datetime, list[list[str]]]:
+        at = datetime.now(UTC)
+        return at, told(at)
+
+    def told(at: datetime) -> list[list[str]]:
+        found = rows(services, organisation, at)
+        assert {tuple(row["scopes"]) for row in found} == {(edit, view)}
+        return [row["effective_scopes"] for row in found]  # that of the application is the newer one
+
+    whole = effective()
+    services.ledger.handle(
+        ConnectApis(context=given.context(), application_id=application, apis=api_names(["reading"]))
+    )
+    narrowed = effective()
+    given.a_catalogue(services, organisation, {edit: ["live", "test"]}, {"reading": [edit]})
+    retired = effective()
+
+    assert [scopes for _, scopes in (whole, narrowed, retired)] == [
+        [[edit, view], [edit, view]],
+        [[view], [edit, view]],
+        [[edit], [edit]],
+    ]
+    assert [told(at) for at, _ in (whole, narrowed, retired)] == [scopes for _, scopes in (whole, narrowed, retired)]
+    page = Page(reviewed(services, organisation, ReviewFormat.HTML, narrowed[0])[0]).texts
+    assert f"granted nothing: {edit}" in page
 
 
 def test_age_and_what_is_overdue_are_counted_at_the_time_of_the_review(services: Services, organisation: UUID) -> None:
