@@ -153,7 +153,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
     }
 
 
-def _account(state: Account) -> Document:
+def account(state: Account) -> Document:
+    """An account as it was."""
     read_now = documents.account(account_status.status_row(state))
     del read_now["channels"]  # those are credentials, with histories of their own
     return read_now
@@ -168,7 +169,7 @@ def _signing_key(state: SigningKey) -> Document:
 
 
 _DOCUMENTS: Mapping[type, Callable[[Any], Document]] = {
-    Account: _account,
+    Account: account,
     Application: lambda state: documents.application(application_status.status_row(state)),
     BulkRevocation: lambda state: documents.bulk_revocation(bulk_revocation_status.status_row(state)),
     AccessReview: documents.access_review,

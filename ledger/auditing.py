@@ -107,6 +107,7 @@ def document(report: Report) -> dict[str, object]:
         "verdict": report.verdict.name.lower(),
         "exit_code": int(report.verdict),
         "leaves": report.leaves,
+        "latest": report.latest or None,
         "events": report.payloads,
         "told_not_proved": report.told,
         "manifest": None if report.manifest is None else asdict(report.manifest),
@@ -138,6 +139,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"label      {manifest.label}" + ("" if report.root is None else f", {pinned}")
         yield f"asked for  {manifest.requested_at} by {manifest.requested_by}: {manifest.reason}"
         yield f"period     {asked.begin or 'the beginning'} to {asked.end or 'the end'}"
+        if report.latest and not "" < asked.end <= report.latest:
+            yield f"up to      {report.latest}: what was recorded after that only a later export has"
         yield f"of         {', '.join(asked.aggregates) or 'everything'}"
         yield f"kinds      {', '.join(asked.topics) or 'all'}"
     yield f"looked at  {report.leaves} leaves, {report.payloads} events"

@@ -240,8 +240,8 @@ def _rule(filters: CredentialFilters, at: datetime, rotation_days: int) -> Calla
     if filters.expiring_before is not None:
         by = filters.expiring_before
         rules.append(lambda c: c.expires_at is not None and c.expires_at == _end(c) and c.expires_at < by)
-    if filters.without_owner:
-        rules.append(lambda c: c.contact_email == "")
+    if filters.without_owner:  # of what was erased since nobody can say whether it had one
+        rules.append(lambda c: c.contact_email == "" and c.erased_at is None)
     return lambda c: all(rule(c) for rule in rules)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger import access_review, export, sealed_log
-from ledger.events import EVENTS, CredentialErased, Event, Recorded, StoredSecret
+from ledger.events import EVENTS, CredentialErased, Event, OperatorErased, Recorded, StoredSecret
 from ledger.store.log import EventLog, History
 from projections import PROJECTIONS
 from projections.pages import LIMIT_DEFAULT, checked_limit, decode_cursor, encode_cursor
@@ -102,12 +102,12 @@ class Life:
             yield recorded, state
 
     def reads(self, moment: Moment = PRESENT) -> Any:
-        """The same as it reads today. Erasure alone reaches back: the `erased_at` of a credential says why what is
-        personal is empty, also at a moment before that.
+        """The same as it reads today. Erasure alone reaches back: the `erased_at` of a credential or an operator says
+        why what is personal is empty, also at a moment before that.
         """
         state = self.state(moment)
-        last = self.recorded[-1].event  # nothing can happen to an erased credential
-        if state is None or not isinstance(last, CredentialErased):
+        last = self.recorded[-1].event  # nothing can happen to what was erased
+        if state is None or not isinstance(last, CredentialErased | OperatorErased):
             return state
         return replace(state, erased_at=last.context.at)
 

@@ -187,7 +187,7 @@ def close(account_id: UUID, reason: str, yes: bool, expected_version: int | None
 
 
 def account_facts(found: documents.Document) -> list[tuple[str, object]]:
-    """An account as people read it, from its document."""
+    """An account as people read it, from its document; of the past without channels, which its events do not tell."""
     return [
         ("id", found["id"]),
         ("organisation", found["organisation_id"]),
@@ -197,7 +197,7 @@ def account_facts(found: documents.Document) -> list[tuple[str, object]]:
         ("master", found["parent_id"]),
         ("reference", found["reference"]),
         ("opened on", found["opened_on"]),
-        ("active channels", _channels(found)),
+        *([("active channels", _channels(found))] if "channels" in found else []),
         ("closed", found["closed_at"]),
         ("closed by", found["closed_by"]),
         ("closed because", found["closed_reason"]),

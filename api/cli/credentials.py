@@ -429,24 +429,25 @@ def erase(credential_id: UUID, yes: bool, reason: str, expected_version: int | N
 
 
 def credential_facts(found: Credential, at: datetime, last_used: dict[str, str]) -> list[tuple[str, object]]:
-    """A credential as people read it, as it is at a moment."""
+    """A credential as people read it, as it is at a moment. What was erased is not told as if it had been empty."""
+    erased = "(erased)" if found.erased_at else ""
     return [
         ("id", found.id),
         ("organisation", found.organisation_id),
         ("name", found.name),
         ("status", found.status(at)),
         ("kind", found.kind),
-        ("login" if found.kind is Kind.CHANNEL_LOGIN else "public id", found.public_id),
+        ("login" if found.kind is Kind.CHANNEL_LOGIN else "public id", found.public_id or erased),
         ("mode", found.mode),
         ("environment", found.environment),
         ("channel", found.channel),
         ("account", found.account_id),
-        ("contact", found.contact_email),
+        ("contact", found.contact_email or erased),
         ("description", found.description),
         ("labels", dict(found.labels)),
         ("access level", found.access_level),
         ("scopes", found.scopes),
-        ("allowlist", found.networks or "any address"),
+        ("allowlist", found.networks or erased or "any address"),
         *((f"secret {secret.version}", _secret_facts(secret, last_used)) for secret in found.secrets),
         ("created", found.created_at),
         ("rotated", found.rotated_at),

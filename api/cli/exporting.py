@@ -153,8 +153,12 @@ def review(
 def write_whole(output: Path, pieces: Iterator[bytes]) -> None:
     """Write a file that is there whole or not at all."""
     begun = output.with_name(f"{output.name}.part")
-    with begun.open("wb") as file:
-        file.writelines(pieces)
+    try:
+        with begun.open("wb") as file:
+            file.writelines(pieces)
+    except BaseException:  # an erasure may be why, and half of a file would keep what was erased
+        begun.unlink(missing_ok=True)
+        raise
     begun.rename(output)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,7 @@ from ledger.organisation import Organisation
 from ledger.sealed_log import SealedLog
 from ledger.signing_key import SigningKey
 from ledger.webhook_endpoint import WebhookEndpoint
-from projections import account_status, operator_status, webhook_endpoint_status
+from projections import operator_status, webhook_endpoint_status
 from projections.history import Life, Moment, life_of
 from projections.readings import Shown
 from projections.signing_key_status import published
@@ -72,6 +72,8 @@ def replay(aggregate_id: UUID, as_of: datetime | None, json: bool) -> None:
 
 
 def _tell(aggregate_id: UUID, as_of: datetime | None, *, states: bool, json: bool) -> None:
+    if as_of is not None:
+        as_of = moments.past_time(as_of, "as_of", datetime.now(UTC))
     with open_ledger() as session:
         life, until = existing(session, aggregate_id), Moment(time=as_of)
         recorded = life.up_to(until)
@@ -140,7 +142,7 @@ def _facts(state: Any, as_of: datetime) -> list[tuple[str, object]]:
         case Credential():
             return credential_facts(state, as_of, {})
         case Account():
-            return account_facts(documents.account(account_status.status_row(state)))
+            return account_facts(moments.account(state))
         case Application():
             return application_facts(state)
         case OrganisationCatalogue():
@@ -183,7 +185,7 @@ def _names(session: Session, recorded: Sequence[Recorded]) -> dict[str, str]:
         if actor.startswith("operator:"):
             row = operator_status.find_operator(session.services.store, UUID(actor.removeprefix("operator:")))
             if row is not None:
-                names[actor] = row["name"]
+                names[actor] = row["name"] or "erased operator"
     return names
 
 

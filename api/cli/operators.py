@@ -243,11 +243,12 @@ def _all(session: Session, organisation_id: UUID | None) -> Iterator[dict[str, A
 
 
 def operator_facts(found: Operator) -> list[tuple[str, object]]:
-    """An operator as people read it."""
+    """An operator as people read it. What was erased is not told as if it had been empty."""
+    erased = "(erased)" if found.erased_at else ""
     return [
         ("id", found.id),
-        ("name", found.name),
-        ("email", found.email),
+        ("name", found.name or erased),
+        ("email", found.email or erased),
         ("roles", found.roles),
         ("organisation", found.organisation_id or "all"),
         ("production", found.production),

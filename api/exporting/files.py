@@ -19,10 +19,12 @@ from api.exporting.parquet_files import check_installed, write_parquet
 from ledger.access_review import AccessReview
 from ledger.errors import ExportOvertaken
 from ledger.export import Export
+from ledger.organisation import Organisation
 from ledger.store.log import EventLog
 from ledger.tlog.bundle import encode_manifest
 from projections.access_review import access_review
 from projections.exported import exported_events, exported_verifications, state_of_what_changes
+from projections.history import Moment, life_of
 from projections.sealed.exporting import Reached, SealedExport, erasures_shown, unwatched
 
 BUNDLE = "bundle"
@@ -154,5 +156,14 @@ def review_file(
             about = {"keyledger.access_review": str(review.id), "keyledger.as_of": review.as_of.isoformat()}
             pieces = write_parquet(tables.ACCESS_REVIEW, lines, about)
         case ReviewFormat.HTML:
-            pieces = write_page(review, lines, made_at)
+            pieces = write_page(review, _name_then(log, review), lines, made_at)
     return tally.digested(pieces)
+
+
+def _name_then(log: EventLog, review: AccessReview) -> str:
+    """What the organisation was called at the review's time; what it is called now, for a time before it was there."""
+    life = life_of(log, review.organisation_id, review.organisation_id)
+    if life is None:
+        return ""
+    organisation: Organisation = life.state(Moment(time=review.as_of)) or life.state()
+    return organisation.name

@@ -23,12 +23,15 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-def write_page(review: AccessReview, lines: Iterable[ReviewLine], made_at: datetime) -> Iterator[bytes]:
-    """The page, in pieces."""
+def write_page(
+    review: AccessReview, organisation: str, lines: Iterable[ReviewLine], made_at: datetime
+) -> Iterator[bytes]:
+    """The page, in pieces. Whoever signs it knows the `organisation` by its name."""
     environment = Environment(loader=PackageLoader("api"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["day"] = lambda at: f"{at:%Y-%m-%d}"
     stream = environment.get_template("access_review.html").stream(
         review=review,
+        organisation=organisation,
         lines=lines,
         made_at=made_at,
         style=Markup(_STYLE),  # noqa: S704 - our own file

@@ -113,5 +113,8 @@ ACCESS_REVIEW: tuple[Column[ReviewLine], ...] = (
     ),
     Column("erased_at", Type.TIME, lambda r: r.credential.erased_at),
     Column("last_used_at", Type.TIME, lambda r: r.last_used_at),
+    Column("effective_scopes", Type.TEXTS, lambda r: r.effective_scopes),
 )
-"""One row a credential: who had what. `last_used_at` is what is known of uses now, also in a review of the past."""
+"""One row a credential: who had what. `last_used_at` is what is known of uses now, also in a review of the past;
+`effective_scopes` are those of the scopes that granted something then.
+"""

@@ -193,14 +193,20 @@ class CredentialOut(Schema):
     channel = fields.String(required=True, allow_none=True)
     name = fields.String(required=True)
     description = fields.String(required=True)
-    contact_email = fields.String(required=True, allow_none=True)
+    contact_email = fields.String(
+        required=True, allow_none=True, metadata={"description": "null for none, and once it was erased."}
+    )
     labels = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     access_level = fields.String(required=True)
     preset = LABEL
     presets = LABEL_PER_GROUP
     scopes = fields.List(fields.String(), required=True)
     catalogue_version = fields.Integer(required=True)
-    allowlist = fields.List(fields.String(), required=True)
+    allowlist = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Empty for any address; beside an `erased_at` it is not known any more."},
+    )
     status = fields.String(required=True, validate=validate.OneOf(list(Status)))
     active = fields.Boolean(required=True)
     secrets = fields.List(fields.Nested(SecretOut), required=True)
@@ -211,7 +217,11 @@ class CredentialOut(Schema):
     suspended_at = fields.DateTime(required=True, allow_none=True)
     revoked_at = fields.DateTime(required=True, allow_none=True)
     revocation_reason = fields.String(required=True, allow_none=True)
-    erased_at = fields.DateTime(required=True, allow_none=True)
+    erased_at = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When its email, login and allowlist were destroyed; at a moment before that, too."},
+    )
     supersedes = fields.UUID(required=True, allow_none=True)
     imported_from = fields.String(required=True, allow_none=True)
     version = fields.Integer(required=True)

@@ -210,6 +210,7 @@ class Examination:
 
         `heads_proved` says that the root log holds the heads; `continued` is a later checkpoint that was signed.
         """
+        self.report.latest = self._latest
         if self._request is not None and not self._requested:
             text = "the event by which this was asked for is not here: nothing proves who asked, and why"
             self.report.add(Verdict.MISSING, text)

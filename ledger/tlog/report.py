@@ -57,6 +57,8 @@ class Report:
     payloads: int = 0
     told: int = 0
     """How many events have personal fields in clear: the operator's word, which no proof covers."""
+    latest: str = ""
+    """The latest time that a leaf tells, as leaves write it: of what was recorded after them a bundle says nothing."""
     manifest: Manifest | None = None
     checkpoint: Checkpoint | None = None
     root: Checkpoint | None = None

@@ -1,6 +1,7 @@
 """`keyledger audit export --format` and `keyledger audit review`: a file and its manifest."""
 
 import json
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +9,9 @@ from uuid import UUID
 import pyarrow.parquet as pq
 import pytest
 
+from api.cli.exporting import write_whole
 from api.wiring import Services
+from ledger.errors import ExportOvertaken
 from projections.sealed.sealer import Sealer
 from tests import given
 from tests.cli.conftest import CommandLine
@@ -126,3 +129,16 @@ def test_a_review_without_a_reason_is_refused_and_leaves_no_file(
     file = tmp_path / "review.csv"
     assert keyledger("audit", "review", "--organisation", organisation, "--output", file).exit_code != 0
     assert list(tmp_path.glob("review*")) == []
+
+
+@pytest.mark.parametrize("failure", [ExportOvertaken, KeyboardInterrupt])
+def test_what_fails_half_way_leaves_nothing_of_what_may_be_erased_by_then(
+    tmp_path: Path, failure: type[BaseException]
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"ada@example.com"
+        raise failure("erased meanwhile")
+
+    with pytest.raises(failure):
+        write_whole(tmp_path / "events.csv", pieces())
+    assert list(tmp_path.iterdir()) == []

@@ -78,8 +78,49 @@ def test_operators_and_organisations_have_histories_too(keyledger: CommandLine, 
     keyledger.ok("operator", "enrol", "--name", "Ada", "--role", "viewer", "--organisation", organisation)
     operator_id = keyledger.ok("operator", "list", "--json").json["data"][0]["id"]
     assert f"viewer in organisation {organisation}" in keyledger.ok("history", operator_id).out
-    past = keyledger.ok("history", operator_id, "--as-of", "2999-01-01T00:00:00Z", "--json").json
+    enrolled_at = keyledger.ok("operator", "list", "--json").json["data"][0]["enrolled_at"]
+    past = keyledger.ok("history", operator_id, "--as-of", enrolled_at, "--json").json
     assert past["state"]["name"] == "Ada"
+
+
+@pytest.mark.parametrize("command", ["history", "replay"])
+def test_what_will_have_been_is_refused(keyledger: CommandLine, create: CreateCredential, command: str) -> None:
+    refused = keyledger(command, create()["id"], "--as-of", "2999-01-01T00:00:00Z")
+    assert (refused.exit_code, refused.out) == (3, "")
+    assert "lies in the future" in refused.err
+
+
+def test_the_past_of_an_account_says_nothing_of_channels_which_its_events_do_not_tell(
+    keyledger: CommandLine, organisation: str
+) -> None:
+    opening = ("--kind", "master", "--name", "Acme", "--opened-on", "2024-03-01")
+    account = keyledger.ok("account", "open", "--organisation", organisation, *opening, "--json").json
+    assert "active channels" in keyledger.ok("account", "show", account["id"]).out
+    [opened] = keyledger.ok("history", account["id"], "--json").json["data"]
+    told = keyledger.ok("history", account["id"], "--as-of", opened["at"]).out
+    assert "opened on" in told
+    assert "active channels" not in told
+
+
+def test_what_an_erased_credential_or_operator_had_is_told_as_erased_at_every_moment(
+    keyledger: CommandLine, create: CreateCredential, organisation: str
+) -> None:
+    created = create("--allow", "192.0.2.0/24", "--contact-email", "dev@example.com")
+    keyledger.ok("credential", "revoke", created["id"])
+    keyledger.ok("credential", "erase", created["id"], "--yes")
+    past = keyledger.ok("history", created["id"], "--as-of", created["created_at"]).out
+    for told in (past, keyledger.ok("credential", "show", created["id"]).out):
+        facts = dict(line.split(maxsplit=1) for line in told.splitlines() if line.endswith(" (erased)"))
+        assert facts == {"allowlist": "(erased)", "contact": "(erased)"}
+
+    keyledger.ok("operator", "enrol", "--name", "Ada", "--role", "viewer", "--organisation", organisation)
+    operator = keyledger.ok("operator", "list", "--json").json["data"][0]
+    keyledger.ok("operator", "remove", operator["id"])
+    keyledger.ok("operator", "erase", operator["id"], "--yes")
+    then = keyledger.ok("history", operator["id"], "--as-of", operator["enrolled_at"], "--json").json["state"]
+    assert (then["name"], then["removed_at"]) == ("", None)
+    assert then["erased_at"] is not None
+    assert "Ada" not in keyledger.ok("history", operator["id"], "--as-of", operator["enrolled_at"]).out
 
 
 def test_an_erased_history_says_so_instead_of_showing_empty_fields_as_facts(

@@ -405,6 +405,11 @@ def test_personal_data_is_erased_once_the_identifier_was_typed(
     shown = administrator.read(page).text
     assert "ada@example.com" not in shown
     assert "Its personal data was erased" in shown
+    assert "from any address" not in shown
+    assert "nobody" not in shown
+    past = administrator.read(f"{page}/as-of?version=1").text
+    assert "ada@example.com" not in past
+    assert len(re.findall(r"<div>erased</div>", past)) == 4, "the email and the allowlist, then and now"
     assert f"{page}/erase" not in shown
     again = administrator.read(f"{page}/erase").text
     assert "There is nothing left to erase" in again

@@ -16,14 +16,17 @@ from api.exporting.manifests import Tally
 from api.wiring import Services
 from ledger.access_review import AccessReview
 from ledger.commands import (
+    ConnectApis,
     DescribeApplication,
     DescribeCredential,
     EraseCredential,
+    RenameOrganisation,
     RevokeCredential,
     SuspendCredential,
 )
+from ledger.permissions import api_names
 from ledger.service import ACCESS_REVIEW
-from ledger.values import Description, EmailAddress, Label, Name, RevocationReason
+from ledger.values import Description, EmailAddress, Label, Name, RevocationReason, Scope
 from projections.access_review import access_review
 from projections.usage import UsageRecorder
 from tests import given
@@ -98,6 +101,45 @@ def test_a_review_tells_who_had_what_then_and_not_what_it_is_now(services: Servi
         "Other",
         "revoked",
     )
+
+
+def test_a_review_tells_which_scopes_granted_something_then(services: Services, organisation: UUID) -> None:
+    view, edit = "customer:view", "customer:edit"
+    given.a_catalogue(
+        services,
+        organisation,
+        {view: ["live", "test"], edit: ["live", "test"]},
+        {"all": [view, edit], "reading": [view]},
+    )
+    application = given.an_application(services, organisation, "all")
+    for where in (None, application):
+        given.a_credential(services, organisation, application_id=where, scopes=(Scope(edit), Scope(view)))
+
+    def effective() -> tuple[datetime, list[list[str]]]:
+        at = datetime.now(UTC)
+        return at, told(at)
+
+    def told(at: datetime) -> list[list[str]]:
+        found = rows(services, organisation, at)
+        assert {tuple(row["scopes"]) for row in found} == {(edit, view)}
+        return [row["effective_scopes"] for row in found]  # that of the application is the newer one
+
+    whole = effective()
+    services.ledger.handle(
+        ConnectApis(context=given.context(), application_id=application, apis=api_names(["reading"]))
+    )
+    narrowed = effective()
+    given.a_catalogue(services, organisation, {edit: ["live", "test"]}, {"reading": [edit]})
+    retired = effective()
+
+    assert [scopes for _, scopes in (whole, narrowed, retired)] == [
+        [[edit, view], [edit, view]],
+        [[view], [edit, view]],
+        [[edit], [edit]],
+    ]
+    assert [told(at) for at, _ in (whole, narrowed, retired)] == [scopes for _, scopes in (whole, narrowed, retired)]
+    page = Page(reviewed(services, organisation, ReviewFormat.HTML, narrowed[0])[0]).texts
+    assert f"granted nothing: {edit}" in page
 
 
 def test_age_and_what_is_overdue_are_counted_at_the_time_of_the_review(services: Services, organisation: UUID) -> None:
@@ -196,6 +238,26 @@ def test_the_page_prints_every_credential_without_a_script_or_a_link(
     assert found.tags.count("tr") == 2
     assert "2026-04-01 overdue" in found.texts
     assert "@media print" in "".join(found.texts)
+
+
+def test_the_page_says_whose_it_is_by_the_name_of_then_and_when_each_credential_ends(
+    services: Services, organisation: UUID, page: Callable[[datetime], Page]
+) -> None:
+    make(services, organisation, day=1, expires_at=on_day(50))
+    planned = make(services, organisation, day=2)
+    services.ledger.handle(
+        RevokeCredential(context=given.context(on_day(3)), credential_id=planned, effective_at=on_day(20))
+    )
+    registered = datetime.now(UTC)
+    services.ledger.handle(
+        RenameOrganisation(context=given.context(), organisation_id=organisation, name=Name("Acme Renamed"))
+    )
+    told = page(on_day(10)).texts  # before it was registered: as it is called now
+    assert "Acme Renamed" in told
+    assert {"active, ends 2026-01-21", "active, ends 2026-02-20"} <= set(told)
+    later = page(on_day(60)).texts
+    assert {"revoked 2026-01-21", "expired 2026-02-20"} <= set(later)
+    assert "Acme Renamed" not in page(registered).texts
 
 
 def test_a_page_without_credentials_says_so(page: Callable[[datetime], Page]) -> None:

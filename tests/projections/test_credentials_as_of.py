@@ -76,13 +76,14 @@ def naively(
         recorded = services.log.history(credential_id).recorded
         late = (index for index, one in enumerate(recorded) if one.event.context.at > at)
         until = recorded[: next(late, len(recorded))]
-        if until and fits(fold(evolve, until), at, filters):
+        erased = bool(recorded) and fold(evolve, recorded).erased_at is not None
+        if until and fits(fold(evolve, until), at, filters, erased=erased):
             found.append(fold(evolve, until))
     found.sort(key=lambda c: (c.created_at, c.id), reverse=True)
     return [(c.id, c.version, c.status(at)) for c in found]
 
 
-def fits(c: Credential, at: datetime, filters: CredentialFilters) -> bool:
+def fits(c: Credential, at: datetime, filters: CredentialFilters, *, erased: bool) -> bool:
     """The filters in plain words, one after the other."""
     good = c.status(at) not in (Status.REVOKED, Status.EXPIRED)
     due_at = (c.rotated_at or c.created_at) + ROTATION_DAYS * DAY
@@ -98,7 +99,7 @@ def fits(c: Credential, at: datetime, filters: CredentialFilters) -> bool:
         "overdue": lambda value: not value or (due and due_at < at),
         "due_before": lambda value: due and due_at < value,
         "expiring_before": lambda value: good and c.expires_at == first_end is not None and c.expires_at < value,
-        "without_owner": lambda value: not value or (good and c.contact_email == ""),
+        "without_owner": lambda value: not value or (good and c.contact_email == "" and not erased),
     }
     return all(rule(getattr(filters, name)) for name, rule in holds.items() if getattr(filters, name) is not None)
 
@@ -202,6 +203,15 @@ def test_an_erased_credential_is_listed_as_erased_also_as_of_a_time_before_that(
     (then,) = credentials_as_of(services.log, organisation, on_day(5))
     assert (then.version, then.status(on_day(5))) == (2, Status.ACTIVE)
     assert (then.contact_email, then.erased_at) == ("", on_day(10))
+
+
+def test_what_was_erased_since_is_not_said_to_have_had_no_owner(services: Services, organisation: UUID) -> None:
+    erased, without = make(services, organisation, 1), make(services, organisation, 2, contact_email=None)
+    for what in ("revoke", "erase"):
+        services.ledger.handle(step(services, what, erased, 10))
+    catch_up(services)
+    found = credentials_as_of(services.log, organisation, on_day(5), CredentialFilters(without_owner=True))
+    assert [c.id for c in found] == [without]
 
 
 def test_another_organisations_credentials_are_not_there(services: Services, organisation: UUID) -> None:

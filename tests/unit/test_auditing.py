@@ -9,12 +9,23 @@ import pytest
 
 from ledger.auditing import main
 from ledger.tlog import checkpoints, notes
-from ledger.tlog.bundle import LeafLine
+from ledger.tlog.bundle import Filter, LeafLine
 from ledger.tlog.checkpoints import Checkpoint
 from ledger.tlog.examining import CHUNK_LEAVES
 from ledger.tlog.policy import encode
 from ledger.tlog.report import Verdict
-from tests.unit.tlog.bundles import MANIFEST, ROOT_ORIGIN, a_bundle, leaf, log_key, policy, request, seal, written
+from tests.unit.tlog.bundles import (
+    MANIFEST,
+    ROOT_ORIGIN,
+    a_bundle,
+    a_log,
+    leaf,
+    log_key,
+    policy,
+    request,
+    seal,
+    written,
+)
 
 SIZE = 5 * CHUNK_LEAVES + 7  # more than are looked at ahead
 LEAVES = [request(0), *(leaf(1, f"key {index}")._replace(leaf_index=index) for index in range(1, SIZE))]
@@ -52,6 +63,29 @@ def test_several_processes_find_what_one_finds(
         told.append(json.loads(capsys.readouterr().out))
     assert told[0] == told[1]
     assert [finding["leaf"] for finding in told[0]["findings"]] == places
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("", True),
+        ("2100-01-01T00:00:00.000000Z", True),
+        ("2026-03-03T12:00:00.000000Z", False),  # long before the last leaf
+    ],
+)
+def test_a_period_that_goes_on_is_told_as_far_as_the_log_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str, told: bool
+) -> None:
+    file, believed = tmp_path / "bundle.ndjson", tmp_path / "policy"
+    file.write_bytes(b"".join(a_bundle(7, Filter(end=end))))
+    believed.write_bytes(encode(policy()))
+    latest = max(line.entry.partition(b'"at":"')[2][:27].decode() for line in a_log(7))
+
+    assert main([str(file), "--policy", str(believed)]) == Verdict.OK
+    line = f"up to      {latest}: what was recorded after that only a later export has"
+    assert (line in capsys.readouterr().out.splitlines()) == told
+    assert main([str(file), "--policy", str(believed), "--json"]) == Verdict.OK
+    assert json.loads(capsys.readouterr().out)["latest"] == latest
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "65", "many"])
