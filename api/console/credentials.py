@@ -1,6 +1,6 @@
 """Credentials of every kind: the list, one credential with all that happened to it, and what can be done to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -155,17 +155,41 @@ def _found(organisation_id: UUID, query: dict[str, Any]) -> Page:
 def detail(organisation_id: UUID, credential_id: UUID) -> str:
     """One credential: what it is, what can be done to it, and all that happened to it."""
     row = existing(organisation_id, credential_id)
+    credential = outgoing.credential(row)
     timeline = _timeline(credential_id, row["mode"]) if READS_HISTORY & caller().roles else None
     return render(
         "console/credentials/detail.html",
-        credential=outgoing.credential(row),
+        credential=credential,
+        secrets=_secrets(credential["secrets"]),
         account=documents.account(existing_account(organisation_id, row["account_id"])) if row["account_id"] else None,
         effective=granting.effective_scopes(services(), row),
         superseded_by=list_successors(services().store, organisation_id, credential_id),
         timeline=timeline,
         names=names_of(step.recorded.event.context.actor for step in timeline.steps) if timeline else {},
         overdue=_overdue(row),
+        now=now(),
     )
+
+
+ENDED_SECRETS_MAX = 50  # on a page: more than ten years of them, where rotation is due every 90 days
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """A credential's secrets, newest first: those that have not ended, how many have, and the newest of these."""
+
+    good: list[Mapping[str, Any]]
+    ended: int
+    ended_newest: list[Mapping[str, Any]]
+
+
+def _secrets(versions: Sequence[Mapping[str, Any]]) -> Secrets:
+    at = now()
+    good: list[Mapping[str, Any]] = []
+    ended: list[Mapping[str, Any]] = []
+    for one in reversed(versions):
+        (good if one["expires_at"] is None or one["expires_at"] > at else ended).append(one)
+    return Secrets(good, len(ended), ended[:ENDED_SECRETS_MAX])
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +233,21 @@ def _timeline(credential_id: UUID, mode: str) -> Timeline | None:
         what, _ = TOLD[type(event)]
         via = event.context.via
         shown = {name: change for name, change in changes.items() if name not in _IMPLIED}
+        if "secrets" in shown:
+            shown["secrets"] = _versions_that_differ(shown["secrets"])
         steps.append(Step(one, what, told(event, erased=life.erased, isolated=True), VIA.get(via, via), shown))
     return Timeline(steps, len(life.recorded) - len(steps))
+
+
+def _versions_that_differ(change: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the secrets before and after an event those that it changed: all of them, at each of many rotations, would
+    grow as their square.
+    """
+    before, after = ({one["version"]: one for one in change[when] or ()} for when in ("before", "after"))
+    return {
+        "before": [one for version, one in before.items() if after.get(version) != one],
+        "after": [one for version, one in after.items() if before.get(version) != one],
+    }
 
 
 def _overdue(row: Mapping[str, Any]) -> bool:
