@@ -3,6 +3,7 @@ each may do.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from api.console.credentials import DAY, OVERLAPS
 from api.console.forms import Form, attempt, carry_out, filtered, forget_secret, listed, show_secret
 from api.console.organisations import names_of_organisations
 from api.console.rendering import go_to, render
+from api.incoming import now
 from api.operator_commands import represent
 from api.operators import found_for
 from api.schemas import Why
@@ -56,13 +58,24 @@ def listing(organisation_id: UUID | None) -> Response:
     page = render(
         "console/operators/listing.html",
         form=form,
-        operators=[documents.operator(row) for row in found.rows],
+        operators=[(one, good_tokens(one)) for one in map(documents.operator, found.rows)],
         filtered=filtered(),
         cursor=found.cursor,
         organisations=names_of_organisations(row["organisation_id"] for row in found.rows),
         me=caller().operator_id,
     )
     return Response(page, status, mimetype="text/html")
+
+
+def good_tokens(operator: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of an operator's tokens that have not ended, oldest first: two, while one is rotated with an overlap."""
+    at = now()
+    return [one for one in operator["tokens"] if one["expires_at"] is None or _read(one["expires_at"]) > at]
+
+
+def _read(moment: str | datetime) -> datetime:
+    """As the row has it, which went through JSON, or the state."""
+    return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
 
 
 @_page("/enrol", "GET", "POST")
@@ -99,7 +112,8 @@ def _change(
         raise NotFound("operator")
 
     def show(form: Form) -> str:
-        return render(template, form=form, operator=documents.operator(row), **values)
+        back = url_for(_back_to(), organisation_id=organisation_id)
+        return render(template, form=form, operator=documents.operator(row), back=back, **values)
 
     return show(begin(row)) if request.method == "GET" else attempt(show, lambda form: act(row, form))
 
@@ -199,7 +213,9 @@ def _show_token(carried: Any, form: Form, organisation_id: UUID | None, heading:
 
 
 def _back(organisation_id: UUID | None, done: str) -> Response:
-    """To the list; for whoever may not read it, to the overview."""
-    overview = "console.organisations.choice" if organisation_id is None else "console.organisations.overview"
-    reads = READS_OPERATORS & caller().roles
-    return go_to("console.operators.listing" if reads else overview, organisation_id=organisation_id, done=done)
+    return go_to(_back_to(), organisation_id=organisation_id, done=done)
+
+
+def _back_to() -> str:
+    """The list; for whoever may not read it, their own page."""
+    return "console.operators.listing" if READS_OPERATORS & caller().roles else "console.you.page"

@@ -264,6 +264,51 @@ def test_everyone_rotates_their_own_token_and_nobody_elses(
     assert auditor.read(f"{path}/{other}/remove").status_code == 403
 
 
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_who_may_not_read_operators_finds_their_own_token_beside_their_name(
+    sign_in: SignIn, organisation: UUID, url: str, role: Role
+) -> None:
+    reader = sign_in(role, organisation_id=organisation)
+    assert f'<a href="{url}/you">' in reader.read(url).text
+    [rotate] = re.findall(r'href="([^"]+/rotate-token)"', reader.read(f"{url}/you").text)
+    assert f'<a class="button" href="{url}/you">Cancel</a>' in reader.read(rotate).text
+
+    shown = reader.fill_in(rotate, overlap_seconds="3600")
+    stored = reader.send(f"{url}/settings/operators/stored", hidden_of_stored(shown))
+    assert stored.headers["Location"] == f"{url}/you?done=token_rotated"
+
+    both = reader.read(f"{url}/you").text
+    [retire] = re.findall(r'href="([^"]+/end-overlap)"', both)
+    assert (both.count("••••••••"), both.count("Good until")) == (2, 1)
+    assert reader.fill_in(retire).headers["Location"] == f"{url}/you?done=token_overlap_ended"
+    assert reader.read(f"{url}/you").status_code == 303  # the older one had opened this session
+
+
+def test_an_operator_of_all_organisations_finds_their_token_from_every_organisation(
+    administrator: Reader, url: str
+) -> None:
+    for page in (url, "/console/organisations"):
+        assert '<a href="/console/you">' in administrator.read(page).text
+    you = administrator.read("/console/you").text
+    assert "all organisations" in you
+    assert re.search(r'href="/console/operators/[\w-]+/rotate-token"', you)
+
+
+def test_tokens_that_ended_are_not_listed_and_none_is_offered_to_be_retired(
+    administrator: Reader, services: Services, organisation: UUID, url: str
+) -> None:
+    path = f"{url}/settings/operators"
+    operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation)
+    administrator.fill_in(f"{path}/{operator}/rotate-token", overlap_seconds="3600")
+    assert f"{path}/{operator}/end-overlap" in administrator.read(path).text
+
+    administrator.fill_in(f"{path}/{operator}/end-overlap")
+
+    listed = administrator.read(path).text
+    assert f"{path}/{operator}/end-overlap" not in listed
+    assert listed.count("<code>••••") == 1
+
+
 def test_whoever_ends_their_own_token_by_rotating_it_is_told_to_sign_in_with_the_new_one(
     sign_in: SignIn, organisation: UUID, url: str
 ) -> None:
