@@ -27,7 +27,7 @@ from api.console.forms import (
     show_secret,
 )
 from api.console.organisations import names_of
-from api.console.rendering import go_to, label, render
+from api.console.rendering import go_to, good, label, render
 from api.credentials import existing, filters_of, listed_then, represent, writable
 from api.incoming import now, services
 from api.schemas import Why
@@ -36,6 +36,7 @@ from api.telling import TOLD, VIA, told
 from ledger.commands import Command, EndOverlap, ResumeCredential, SuspendCredential
 from ledger.errors import InvalidValue
 from ledger.events import Recorded, StoredSecret
+from ledger.secret_versions import LIVE_MAX
 from ledger.values import (
     Channel,
     Environment,
@@ -65,6 +66,8 @@ OVERLAPS: Mapping[int, str] = {
     7 * DAY: "Both good for a week",
     30 * DAY: "Both good for 30 days",
 }
+# While two are good a third cannot be, which is told before somebody chose otherwise.
+OF_TWO: Mapping[int, str] = {0: "End both old secrets at once"}
 GRACES: Mapping[int, str] = {
     0: "Now",
     HOUR: "In an hour",
@@ -184,12 +187,10 @@ class Secrets:
 
 
 def _secrets(versions: Sequence[Mapping[str, Any]]) -> Secrets:
-    at = now()
-    good: list[Mapping[str, Any]] = []
-    ended: list[Mapping[str, Any]] = []
-    for one in reversed(versions):
-        (good if one["expires_at"] is None or one["expires_at"] > at else ended).append(one)
-    return Secrets(good, len(ended), ended[:ENDED_SECRETS_MAX])
+    not_ended = good(versions)
+    numbers = {one["version"] for one in not_ended}
+    ended = [one for one in reversed(versions) if one["version"] not in numbers]
+    return Secrets(not_ended[::-1], len(ended), ended[:ENDED_SECRETS_MAX])
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +352,11 @@ def save_allowlist(row: Mapping[str, Any], form: Form) -> None:
     carry_out(form, lambda: credential_commands.set_allowlist(row, body, form.version(row["version"])))
 
 
+def overlaps(versions: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
+    """For how long what there is now can go on beside a next secret, in seconds."""
+    return OVERLAPS if len(good(versions)) < LIVE_MAX else OF_TWO
+
+
 @pages.route("/<uuid:credential_id>/rotate", methods=["GET", "POST"])
 def rotate(organisation_id: UUID, credential_id: UUID) -> Response | str:
     """Regenerate its keys."""
@@ -366,7 +372,7 @@ def rotate(organisation_id: UUID, credential_id: UUID) -> Response | str:
         "console/credentials/rotate.html",
         lambda _: Form.with_typed(overlap_seconds=DAY),
         act,
-        overlaps=OVERLAPS,
+        overlaps=overlaps,
     )
 
 

@@ -3,7 +3,6 @@ each may do.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,11 +10,10 @@ from flask import Blueprint, Response, request, url_for
 
 from api import documents, operator_commands
 from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, caller, sees_hints_of_tokens
-from api.console.credentials import DAY, OVERLAPS
+from api.console.credentials import DAY, overlaps
 from api.console.forms import Form, attempt, carry_out, filtered, forget_secret, listed, show_secret
 from api.console.organisations import names_of_organisations
 from api.console.rendering import go_to, render
-from api.incoming import now
 from api.operator_commands import represent
 from api.operators import found_for
 from api.schemas import Why
@@ -58,24 +56,13 @@ def listing(organisation_id: UUID | None) -> Response:
     page = render(
         "console/operators/listing.html",
         form=form,
-        operators=[(one, good_tokens(one)) for one in map(documents.operator, found.rows)],
+        operators=[documents.operator(row) for row in found.rows],
         filtered=filtered(),
         cursor=found.cursor,
         organisations=names_of_organisations(row["organisation_id"] for row in found.rows),
         me=caller().operator_id,
     )
     return Response(page, status, mimetype="text/html")
-
-
-def good_tokens(operator: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those of an operator's tokens that have not ended, oldest first: two, while one is rotated with an overlap."""
-    at = now()
-    return [one for one in operator["tokens"] if one["expires_at"] is None or _read(one["expires_at"]) > at]
-
-
-def _read(moment: str | datetime) -> datetime:
-    """As the row has it, which went through JSON, or the state."""
-    return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
 
 
 @_page("/enrol", "GET", "POST")
@@ -152,8 +139,8 @@ def rotate_token(organisation_id: UUID | None, operator_id: UUID) -> Response | 
         operator_commands.allow_rotation(row)
         return Form.with_typed(overlap_seconds=DAY)
 
-    overlaps = {seconds: title.replace("secret", "token") for seconds, title in OVERLAPS.items()}
-    return _change(organisation_id, operator_id, "console/operators/rotate_token.html", begin, act, overlaps=overlaps)
+    template = "console/operators/rotate_token.html"
+    return _change(organisation_id, operator_id, template, begin, act, overlaps=overlaps)
 
 
 @_page("/<uuid:operator_id>/end-overlap", "GET", "POST")

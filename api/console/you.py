@@ -4,7 +4,7 @@ from flask import Blueprint
 
 from api import documents, operator_commands
 from api.auth import caller
-from api.console.operators import ROLES, good_tokens
+from api.console.operators import ROLES
 from api.console.organisations import names_of_organisations
 from api.console.rendering import render
 
@@ -20,7 +20,6 @@ def page(**_: object) -> str:
     return render(
         "console/you.html",
         you=you,
-        tokens=good_tokens(you),
         roles={role: told for role, told in ROLES.items() if role in found.roles},
         organisations=names_of_organisations([found.organisation_id]),
     )

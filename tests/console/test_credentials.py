@@ -194,6 +194,16 @@ def test_regenerating_shows_a_new_secret_once_and_keeps_the_old_one_for_the_over
     assert administrator.fill_in(f"{credential}/end-overlap").status_code == 409
 
 
+def test_while_two_secrets_are_good_a_rotation_offers_only_to_end_both(administrator: Reader, credential: str) -> None:
+    assert "Both good for a week" in administrator.read(f"{credential}/rotate").text
+    administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
+
+    page = administrator.read(f"{credential}/rotate").text
+    assert re.findall(r'<option value="(\d+)"[^>]*>([^<]+)', page) == [("0", "End both old secrets at once")]
+    assert "retire the older first" in page
+    assert secret_on(administrator.fill_in(f"{credential}/rotate", overlap_seconds="0"))
+
+
 def test_secrets_that_ended_are_folded_away_from_those_that_are_good(
     services: Services, administrator: Reader, organisation: UUID, credential: str, credential_id: UUID
 ) -> None:

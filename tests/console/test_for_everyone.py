@@ -280,6 +280,7 @@ def test_who_may_not_read_operators_finds_their_own_token_beside_their_name(
     both = reader.read(f"{url}/you").text
     [retire] = re.findall(r'href="([^"]+/end-overlap)"', both)
     assert (both.count("••••••••"), both.count("Good until")) == (2, 1)
+    assert re.findall(r"<option[^>]*>([^<]+)", reader.read(rotate).text) == ["End both old tokens at once"]
     assert reader.fill_in(retire).headers["Location"] == f"{url}/you?done=token_overlap_ended"
     assert reader.read(f"{url}/you").status_code == 303  # the older one had opened this session
 
@@ -530,6 +531,23 @@ def test_a_dry_run_tells_which_identifiers_are_not_among_what_would_be_revoked(
     assert "1 of the identifiers names nothing that would be revoked" in page
     assert page.count("<code><bdi>nobody&#39;s</bdi></code>") == 1
     assert "nothing that would be revoked" not in all_there
+
+
+def test_credentials_are_chosen_by_a_label_that_they_have(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    theirs = given.a_credential(services, organisation, labels={"team": "payments"})[0].id
+    others = given.a_credential(services, organisation, labels={"team": "tickets"})[0].id
+
+    looked = look(administrator, url, label=" team=payments", reason="HR-2041")
+    assert (str(theirs) in looked.text, str(others) in looked.text) == (True, False)
+    assert "Because: owner left, “<bdi>HR-2041</bdi>”" in looked.text
+    started = administrator.send(f"{url}/bulk-revocations/new", hidden_of(looked))
+    assert "label team=payments" in administrator.read(started.headers["Location"]).text
+    for wrong in ("team", "=payments"):
+        refused = look(administrator, url, label=wrong)
+        assert (refused.status_code, 'id="label-error"' in refused.text) == (422, True)
+        assert f'value="{wrong}"' in refused.text
 
 
 def test_what_changed_since_the_dry_run_is_shown_anew_and_not_revoked(
