@@ -140,6 +140,7 @@ _PERMITTED: Mapping[str, frozenset[Role]] = {
 
 # Where the plain word is not what people say.
 _LABELS: Mapping[str, str] = {
+    "q": "Search",
     "oauth_client": "OAuth client",
     "api_key": "API key",
     "key_pair": "Key pair",
