@@ -31,6 +31,7 @@ from api.console import (
     searching,
     signing_in,
     webhooks,
+    you,
 )
 from ledger.settings import Settings
 
@@ -52,6 +53,7 @@ GROUPS = (
     reports.pages,
     bulk_revocations.pages,
     operators.pages,
+    you.pages,
     webhooks.pages,
     access_reviews.pages,
     exports.pages,

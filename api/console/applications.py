@@ -117,7 +117,7 @@ def new(organisation_id: UUID) -> Response | str:
     def act(form: Form) -> Response:
         if "back" in form.typed:
             return Response(show(form))
-        pair = form.load(OwnedKeyPairIn(partial=("environment",)), ("environment", "contact_email"))
+        form.load(OwnedKeyPairIn(partial=("environment",)), ("environment", "contact_email"))
         body = form.load(ApplicationIn(), ("title", "description", "reason"), apis=form.typed.getlist("apis"))
         if form.typed.get("step") == FIELDS:
             form.typed.setdefault("environment", Environment.DEVELOPMENT)
@@ -125,7 +125,7 @@ def new(organisation_id: UUID) -> Response | str:
         if not catalogue.apis:
             made = carry_out_all(form, lambda: application_commands.register(organisation_id, body)).body
             return _to("information", made["organisation_id"], made["id"], "app_created")
-        generate = OwnedKeyPairIn().load(pair)
+        generate = form.load(OwnedKeyPairIn(), ("environment", "contact_email"), **expiry(form))
         carried = carry_out_all(
             form, lambda: application_commands.register(organisation_id, body | {"generate": generate})
         )

@@ -52,12 +52,14 @@ def page(organisation_id: UUID, credential_id: UUID) -> Response | str:
         status = form.refuse(error)
     now = outgoing.credential(row)
     changed = set() if then is None else {name for name in TOLD if _plain(then[name]) != _plain(now[name])}
-    shown = render(
-        "console/as_of/page.html", form=form, credential=now, then=then, told=TOLD, changed=changed - {"secrets"}
-    )
+    shown = render("console/as_of/page.html", form=form, credential=now, then=then, told=TOLD, changed=changed)
     return Response(shown, status, mimetype="text/html")
 
 
 def _plain(value: object) -> object:
-    """A list is no other for being a tuple, as those of the past are."""
-    return list(value) if isinstance(value, tuple) else value
+    """A list is no other for being a tuple, as those of the past are, and a secret none for having been used since,
+    which the past does not know.
+    """
+    if not isinstance(value, list | tuple):
+        return value
+    return [one | {"last_used_at": None} if isinstance(one, dict) else one for one in value]

@@ -63,7 +63,7 @@ def new(organisation_id: UUID) -> Response | str:
     def act(form: Form) -> Response:
         if "back" in form.typed:
             return Response(show(form))
-        chosen = form.load(SelectionIn(), TEXTS, **_lists(form))
+        chosen = form.load(SelectionIn(), TEXTS, **_lists(form), **_label(form))
         if not chosen:
             raise InvalidValue("", "say which credentials: with nothing chosen, all would be revoked")
         body = form.load(BulkRevocationIn(), ("revocation_reason", "reason", "digest"), filter={})
@@ -91,6 +91,16 @@ def new(organisation_id: UUID) -> Response | str:
 def _lists(form: Form) -> dict[str, list[str]]:
     lines = form.lines("public_ids")
     return {"public_ids": lines} if lines else {}
+
+
+def _label(form: Form) -> dict[str, dict[str, str]]:
+    typed = form.typed.get("label", "").strip()
+    if not typed:
+        return {}
+    name, sign, value = typed.partition("=")
+    if not sign:
+        raise InvalidValue("label", "is no label like team=payments")
+    return {"label": {"name": name, "value": value}}
 
 
 def _shown(looked: DryRun, form: Form) -> dict[str, Any]:

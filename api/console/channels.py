@@ -11,7 +11,7 @@ from api import credential_commands, documents, outgoing
 from api.accounts import existing
 from api.auth import WRITES_CREDENTIALS, allow
 from api.console import creating
-from api.console.credentials import OVERLAPS, allowlist_of, save_allowlist
+from api.console.credentials import allowlist_of, overlaps, save_allowlist
 from api.console.forms import Form, attempt, carry_out, show_secret
 from api.console.rendering import go_to, render
 from api.credentials import writable
@@ -113,7 +113,7 @@ def change(organisation_id: UUID, account_id: UUID, credential_id: UUID) -> Resp
         return Form.with_typed(credentials=GENERATED, overlap_seconds=0)
 
     template = "console/channels/change.html"
-    return _change(organisation_id, account_id, credential_id, template, begin, act, overlaps=OVERLAPS)
+    return _change(organisation_id, account_id, credential_id, template, begin, act, overlaps=overlaps)
 
 
 @pages.route("/api-keys/<uuid:credential_id>/whitelist", methods=["GET", "POST"])

@@ -1,6 +1,6 @@
 """Credentials of every kind: the list, one credential with all that happened to it, and what can be done to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -27,7 +27,7 @@ from api.console.forms import (
     show_secret,
 )
 from api.console.organisations import names_of
-from api.console.rendering import go_to, label, render
+from api.console.rendering import go_to, good, label, render
 from api.credentials import existing, filters_of, listed_then, represent, writable
 from api.incoming import now, services
 from api.schemas import Why
@@ -36,6 +36,7 @@ from api.telling import TOLD, VIA, told
 from ledger.commands import Command, EndOverlap, ResumeCredential, SuspendCredential
 from ledger.errors import InvalidValue
 from ledger.events import Recorded, StoredSecret
+from ledger.secret_versions import LIVE_MAX
 from ledger.values import (
     Channel,
     Environment,
@@ -65,6 +66,8 @@ OVERLAPS: Mapping[int, str] = {
     7 * DAY: "Both good for a week",
     30 * DAY: "Both good for 30 days",
 }
+# While two are good a third cannot be, which is told before somebody chose otherwise.
+OF_TWO: Mapping[int, str] = {0: "End both old secrets at once"}
 GRACES: Mapping[int, str] = {
     0: "Now",
     HOUR: "In an hour",
@@ -155,17 +158,39 @@ def _found(organisation_id: UUID, query: dict[str, Any]) -> Page:
 def detail(organisation_id: UUID, credential_id: UUID) -> str:
     """One credential: what it is, what can be done to it, and all that happened to it."""
     row = existing(organisation_id, credential_id)
+    credential = outgoing.credential(row)
     timeline = _timeline(credential_id, row["mode"]) if READS_HISTORY & caller().roles else None
     return render(
         "console/credentials/detail.html",
-        credential=outgoing.credential(row),
+        credential=credential,
+        secrets=_secrets(credential["secrets"]),
         account=documents.account(existing_account(organisation_id, row["account_id"])) if row["account_id"] else None,
         effective=granting.effective_scopes(services(), row),
         superseded_by=list_successors(services().store, organisation_id, credential_id),
         timeline=timeline,
         names=names_of(step.recorded.event.context.actor for step in timeline.steps) if timeline else {},
         overdue=_overdue(row),
+        now=now(),
     )
+
+
+ENDED_SECRETS_MAX = 50  # on a page: more than ten years of them, where rotation is due every 90 days
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """A credential's secrets, newest first: those that have not ended, how many have, and the newest of these."""
+
+    good: list[Mapping[str, Any]]
+    ended: int
+    ended_newest: list[Mapping[str, Any]]
+
+
+def _secrets(versions: Sequence[Mapping[str, Any]]) -> Secrets:
+    not_ended = good(versions)
+    numbers = {one["version"] for one in not_ended}
+    ended = [one for one in reversed(versions) if one["version"] not in numbers]
+    return Secrets(not_ended[::-1], len(ended), ended[:ENDED_SECRETS_MAX])
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +234,21 @@ def _timeline(credential_id: UUID, mode: str) -> Timeline | None:
         what, _ = TOLD[type(event)]
         via = event.context.via
         shown = {name: change for name, change in changes.items() if name not in _IMPLIED}
+        if "secrets" in shown:
+            shown["secrets"] = _versions_that_differ(shown["secrets"])
         steps.append(Step(one, what, told(event, erased=life.erased, isolated=True), VIA.get(via, via), shown))
     return Timeline(steps, len(life.recorded) - len(steps))
+
+
+def _versions_that_differ(change: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the secrets before and after an event those that it changed: all of them, at each of many rotations, would
+    grow as their square.
+    """
+    before, after = ({one["version"]: one for one in change[when] or ()} for when in ("before", "after"))
+    return {
+        "before": [one for version, one in before.items() if after.get(version) != one],
+        "after": [one for version, one in after.items() if before.get(version) != one],
+    }
 
 
 def _overdue(row: Mapping[str, Any]) -> bool:
@@ -314,6 +352,11 @@ def save_allowlist(row: Mapping[str, Any], form: Form) -> None:
     carry_out(form, lambda: credential_commands.set_allowlist(row, body, form.version(row["version"])))
 
 
+def overlaps(versions: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
+    """For how long what there is now can go on beside a next secret, in seconds."""
+    return OVERLAPS if len(good(versions)) < LIVE_MAX else OF_TWO
+
+
 @pages.route("/<uuid:credential_id>/rotate", methods=["GET", "POST"])
 def rotate(organisation_id: UUID, credential_id: UUID) -> Response | str:
     """Regenerate its keys."""
@@ -329,7 +372,7 @@ def rotate(organisation_id: UUID, credential_id: UUID) -> Response | str:
         "console/credentials/rotate.html",
         lambda _: Form.with_typed(overlap_seconds=DAY),
         act,
-        overlaps=OVERLAPS,
+        overlaps=overlaps,
     )
 
 

@@ -40,11 +40,25 @@ _DIGITS_MAX = 9  # of a number of seconds, which is thirty years
 _KEY = re.compile(r"[0-9a-f-]{36}")  # as `fresh_key` makes them
 
 # marshmallow's words are for programs; these are for whoever filled in a form.
-_KINDLY: Mapping[str, str] = {
-    "Missing data for required field.": "Fill this in.",
-    "Shorter than minimum length 1.": "Fill this in.",
-    "Not a valid datetime.": "Choose a date and a time.",
-}
+_KINDLY: Sequence[tuple[re.Pattern[str], str]] = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"Missing data for required field\.|Shorter than minimum length 1\.", "Fill this in."),
+        (r"Longer than maximum length (\d+)\.|Length must be between 1 and (\d+)\.", r"Type \1\2 characters at most."),
+        (r"Must be one of: .*", "Choose one of these."),
+        (r"Not a valid (?:aware )?datetime\.", "Choose a date and a time."),
+        (r"Not a valid UUID\.", "Type an id as it is shown here, such as 01976b3c-9d1a-7c3e-8f00-2b4e5a6c7d8e."),
+        (r"Not a valid integer\.", "Type a whole number."),
+    )
+)
+
+
+def _kindly(reason: str) -> str:
+    """marshmallow's reason as people would say it."""
+    for pattern, words in _KINDLY:
+        if found := pattern.fullmatch(reason):
+            return found.expand(words)
+    return reason
 
 
 @dataclass
@@ -123,7 +137,7 @@ class Form:
         """Note what is wrong; the status to answer with."""
         if isinstance(error, ValidationError):
             for failed in failed_fields(error.messages):
-                self._note_at(failed["field"], _KINDLY.get(failed["reason"], failed["reason"]))
+                self._note_at(failed["field"], _kindly(failed["reason"]))
             return 422
         if isinstance(error, InvalidValue):
             self._note_at(error.field, error.reason)

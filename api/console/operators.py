@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request, url_for
 
 from api import documents, operator_commands
 from api.auth import MANAGES_OPERATORS, READS_OPERATORS, allow, caller, sees_hints_of_tokens
-from api.console.credentials import DAY, OVERLAPS
+from api.console.credentials import DAY, overlaps
 from api.console.forms import Form, attempt, carry_out, filtered, forget_secret, listed, show_secret
 from api.console.organisations import names_of_organisations
 from api.console.rendering import go_to, render
@@ -99,7 +99,8 @@ def _change(
         raise NotFound("operator")
 
     def show(form: Form) -> str:
-        return render(template, form=form, operator=documents.operator(row), **values)
+        back = url_for(_back_to(), organisation_id=organisation_id)
+        return render(template, form=form, operator=documents.operator(row), back=back, **values)
 
     return show(begin(row)) if request.method == "GET" else attempt(show, lambda form: act(row, form))
 
@@ -138,8 +139,8 @@ def rotate_token(organisation_id: UUID | None, operator_id: UUID) -> Response | 
         operator_commands.allow_rotation(row)
         return Form.with_typed(overlap_seconds=DAY)
 
-    overlaps = {seconds: title.replace("secret", "token") for seconds, title in OVERLAPS.items()}
-    return _change(organisation_id, operator_id, "console/operators/rotate_token.html", begin, act, overlaps=overlaps)
+    template = "console/operators/rotate_token.html"
+    return _change(organisation_id, operator_id, template, begin, act, overlaps=overlaps)
 
 
 @_page("/<uuid:operator_id>/end-overlap", "GET", "POST")
@@ -199,7 +200,9 @@ def _show_token(carried: Any, form: Form, organisation_id: UUID | None, heading:
 
 
 def _back(organisation_id: UUID | None, done: str) -> Response:
-    """To the list; for whoever may not read it, to the overview."""
-    overview = "console.organisations.choice" if organisation_id is None else "console.organisations.overview"
-    reads = READS_OPERATORS & caller().roles
-    return go_to("console.operators.listing" if reads else overview, organisation_id=organisation_id, done=done)
+    return go_to(_back_to(), organisation_id=organisation_id, done=done)
+
+
+def _back_to() -> str:
+    """The list; for whoever may not read it, their own page."""
+    return "console.operators.listing" if READS_OPERATORS & caller().roles else "console.you.page"

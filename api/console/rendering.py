@@ -6,7 +6,7 @@ each works on its own address too, without JavaScript.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -29,6 +29,7 @@ from api.auth import (
     may_see_hints,
 )
 from api.console import sessions
+from api.incoming import now
 from api.telling import moment, told_topic
 from ledger.values import Mode, Role
 
@@ -139,6 +140,7 @@ _PERMITTED: Mapping[str, frozenset[Role]] = {
 
 # Where the plain word is not what people say.
 _LABELS: Mapping[str, str] = {
+    "q": "Search",
     "oauth_client": "OAuth client",
     "api_key": "API key",
     "key_pair": "Key pair",
@@ -172,6 +174,7 @@ def prepare(console: Blueprint) -> None:
     console.app_template_filter("with_times")(with_times)
     console.app_template_filter("for_field")(for_field)
     console.app_template_filter("for_day")(for_day)
+    console.app_template_filter("good")(good)
 
     @console.context_processor
     def _everywhere() -> dict[str, Any]:
@@ -338,8 +341,19 @@ def for_day(typed: str, edge: str) -> str:
         return typed
 
 
+def good(versions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of the versions of a secret those that have not ended, in their order: two at most, while one is rotated."""
+    at = now()
+    return [one for one in versions if one["expires_at"] is None or _read(one["expires_at"]) > at]
+
+
+def _read(value: datetime | str) -> datetime:
+    """A moment that may have travelled through JSON."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
 def _time(value: datetime | str, form: str, precision: str) -> Markup:
-    parsed = (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+    parsed = _read(value).astimezone(UTC)
     return Markup('<time datetime="{}" title="{}" data-precision="{}">{}</time>').format(
         parsed.strftime("%Y-%m-%dT%H:%M:%SZ"),
         parsed.strftime("%Y-%m-%d %H:%M:%S UTC"),

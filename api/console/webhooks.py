@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from api import documents, webhook_commands
 from api.auth import MANAGES_WEBHOOKS, allow
-from api.console.credentials import DAY, OVERLAPS
+from api.console.credentials import DAY, overlaps
 from api.console.forms import Form, attempt, carry_out, forget_secret, show_secret
 from api.console.rendering import go_to, render
 from api.incoming import services
@@ -200,7 +200,7 @@ def rotate_secret(organisation_id: UUID, endpoint_id: UUID) -> Response | str:
         "console/webhooks/rotate_secret.html",
         lambda _: Form.with_typed(overlap_seconds=DAY),
         act,
-        overlaps=OVERLAPS,
+        overlaps=overlaps,
     )
 
 

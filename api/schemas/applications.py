@@ -39,6 +39,7 @@ class KeyPairIn(Strict):
     )
     preset = fields.String(allow_none=True, validate=validate.OneOf(list(PRESETS)))
     scopes = fields.List(fields.String(validate=validate.Length(max=100)), validate=validate.Length(max=SCOPES_MAX))
+    expires_at = fields.AwareDateTime(allow_none=True, metadata={"description": "When it ends by itself."})
 
 
 class ApplicationIn(Why):

@@ -350,6 +350,7 @@ PICTURES: Mapping[str, Callable[[Page, Company], None]] = {
     "credential-erase": _erase,
     "operators": _at("settings/operators"),
     "everybody": _everybody,
+    "you": _at("you"),
     "menu": _menu,
     "search": _at("search?q=a"),
     "search-nothing": _at("search?q=elephants"),

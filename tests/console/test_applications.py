@@ -95,6 +95,25 @@ def test_s4_01_going_back_keeps_what_was_typed(administrator: Reader, apps: str)
     assert re.search(r'value="staging"\s+checked', again.text)
 
 
+def test_the_first_keys_of_an_app_can_end_by_themselves_and_say_why_they_were_made(
+    services: Services, administrator: Reader, organisation: UUID, apps: str
+) -> None:
+    ends = {"expires_at": f"{LATER:%Y-%m-%dT%H:%M:%SZ}", "reason": "INC-7"}
+    back = new_app(administrator, apps, back="1", **ends)
+    assert ends.items() <= hidden_of(back).items()
+    refused = new_app(administrator, apps, expires_at="2020-01-01T00:00:00Z")
+    assert (refused.status_code, 'id="expires_at-error"' in refused.text) == (422, True)
+
+    assert secret_on(new_app(administrator, apps, **ends))
+
+    keys = administrator.read(f"{apps}/{the_app(services, organisation)}/keys").text
+    [pair] = re.findall(rf'href="(/console/organisations/{organisation}/credentials/[\w-]+)"', keys)
+    row = find_credential(services.store, organisation, UUID(pair[-36:]))
+    assert row is not None
+    assert row["expires_at"] == LATER.replace(microsecond=0)
+    assert "“<bdi>INC-7</bdi>”" in administrator.read(pair).text
+
+
 def test_s4_01_an_app_without_apis_is_refused_and_nothing_is_left_behind(
     services: Services, administrator: Reader, apps: str
 ) -> None:

@@ -194,6 +194,61 @@ def test_regenerating_shows_a_new_secret_once_and_keeps_the_old_one_for_the_over
     assert administrator.fill_in(f"{credential}/end-overlap").status_code == 409
 
 
+def test_while_two_secrets_are_good_a_rotation_offers_only_to_end_both(administrator: Reader, credential: str) -> None:
+    assert "Both good for a week" in administrator.read(f"{credential}/rotate").text
+    administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
+
+    page = administrator.read(f"{credential}/rotate").text
+    assert re.findall(r'<option value="(\d+)"[^>]*>([^<]+)', page) == [("0", "End both old secrets at once")]
+    assert "retire the older first" in page
+    assert secret_on(administrator.fill_in(f"{credential}/rotate", overlap_seconds="0"))
+
+
+def test_secrets_that_ended_are_folded_away_from_those_that_are_good(
+    services: Services, administrator: Reader, organisation: UUID, credential: str, credential_id: UUID
+) -> None:
+    administrator.fill_in(f"{credential}/rotate", overlap_seconds="0")
+    administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
+
+    page = administrator.read(credential).text
+    panel = page[page.index('id="section-secrets"') : page.index('id="section-allowlist"')]
+    good, _, ended = panel.partition("1 that ended")
+    assert re.findall(r"Version (\d)", good) == ["3", "2"]
+    assert ("Good until" in good, "Ended" in good) == (True, False)
+    assert re.findall(r"Version (\d)", ended) == ["1"]
+    assert ("Good until" in ended, "Ended" in ended, "Never used" in ended) == (False, True, True)
+
+
+def test_an_event_of_the_history_tells_only_of_the_secrets_that_it_changed(
+    services: Services, administrator: Reader, credential: str
+) -> None:
+    for _ in range(12):
+        administrator.fill_in(f"{credential}/rotate", overlap_seconds="0")
+
+    history = administrator.read(credential).text.partition('id="section-history"')[2]
+    told = re.findall(r'<th scope="row">Secrets</th><td>(.*?)</td><td>(.*?)</td>', history, re.DOTALL)
+    assert len(told) == 12
+    for number, (before, after) in enumerate(reversed(told), 1):
+        assert set(re.findall(r"Version (\d+)", before)) <= {str(number - 1), str(number)}
+        assert re.findall(r"Version (\d+)", after)[-2:] == [str(number), str(number + 1)]
+        assert "older" not in before + after
+
+
+def test_what_it_was_names_the_two_newest_secrets_and_marks_that_others_came(
+    services: Services, administrator: Reader, credential: str
+) -> None:
+    for _ in range(4):
+        administrator.fill_in(f"{credential}/rotate", overlap_seconds="0")
+
+    page = administrator.read(f"{credential}/as-of?version=4").text
+    secrets = page.partition('<tr class="changed"><th scope="row">Secrets')[2].partition("</tr>")[0]
+    then, _, now = secrets.partition('data-title="Now"')
+    assert (re.findall(r"Version (\d)", then), re.findall(r"Version (\d)", now)) == (["2", "3"], ["4", "5"])
+    assert ("1 older" in then, "3 older" in now) == (True, True)
+    same = administrator.read(f"{credential}/as-of?version=6").text
+    assert '<tr class="changed"><th scope="row">Secrets' not in same
+
+
 @pytest.mark.parametrize("overlap", ["", "-1", "soon", "9" * 30, "99999999"])
 def test_an_overlap_that_is_none_is_refused_beside_its_field(
     services: Services, administrator: Reader, credential: str, overlap: str

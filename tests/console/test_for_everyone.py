@@ -264,6 +264,52 @@ def test_everyone_rotates_their_own_token_and_nobody_elses(
     assert auditor.read(f"{path}/{other}/remove").status_code == 403
 
 
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_who_may_not_read_operators_finds_their_own_token_beside_their_name(
+    sign_in: SignIn, organisation: UUID, url: str, role: Role
+) -> None:
+    reader = sign_in(role, organisation_id=organisation)
+    assert f'<a href="{url}/you">' in reader.read(url).text
+    [rotate] = re.findall(r'href="([^"]+/rotate-token)"', reader.read(f"{url}/you").text)
+    assert f'<a class="button" href="{url}/you">Cancel</a>' in reader.read(rotate).text
+
+    shown = reader.fill_in(rotate, overlap_seconds="3600")
+    stored = reader.send(f"{url}/settings/operators/stored", hidden_of_stored(shown))
+    assert stored.headers["Location"] == f"{url}/you?done=token_rotated"
+
+    both = reader.read(f"{url}/you").text
+    [retire] = re.findall(r'href="([^"]+/end-overlap)"', both)
+    assert (both.count("••••••••"), both.count("Good until")) == (2, 1)
+    assert re.findall(r"<option[^>]*>([^<]+)", reader.read(rotate).text) == ["End both old tokens at once"]
+    assert reader.fill_in(retire).headers["Location"] == f"{url}/you?done=token_overlap_ended"
+    assert reader.read(f"{url}/you").status_code == 303  # the older one had opened this session
+
+
+def test_an_operator_of_all_organisations_finds_their_token_from_every_organisation(
+    administrator: Reader, url: str
+) -> None:
+    for page in (url, "/console/organisations"):
+        assert '<a href="/console/you">' in administrator.read(page).text
+    you = administrator.read("/console/you").text
+    assert "all organisations" in you
+    assert re.search(r'href="/console/operators/[\w-]+/rotate-token"', you)
+
+
+def test_tokens_that_ended_are_not_listed_and_none_is_offered_to_be_retired(
+    administrator: Reader, services: Services, organisation: UUID, url: str
+) -> None:
+    path = f"{url}/settings/operators"
+    operator, _ = given.an_operator(services, Role.VIEWER, organisation_id=organisation)
+    administrator.fill_in(f"{path}/{operator}/rotate-token", overlap_seconds="3600")
+    assert f"{path}/{operator}/end-overlap" in administrator.read(path).text
+
+    administrator.fill_in(f"{path}/{operator}/end-overlap")
+
+    listed = administrator.read(path).text
+    assert f"{path}/{operator}/end-overlap" not in listed
+    assert listed.count("<code>••••") == 1
+
+
 def test_whoever_ends_their_own_token_by_rotating_it_is_told_to_sign_in_with_the_new_one(
     sign_in: SignIn, organisation: UUID, url: str
 ) -> None:
@@ -485,6 +531,23 @@ def test_a_dry_run_tells_which_identifiers_are_not_among_what_would_be_revoked(
     assert "1 of the identifiers names nothing that would be revoked" in page
     assert page.count("<code><bdi>nobody&#39;s</bdi></code>") == 1
     assert "nothing that would be revoked" not in all_there
+
+
+def test_credentials_are_chosen_by_a_label_that_they_have(
+    services: Services, administrator: Reader, organisation: UUID, url: str
+) -> None:
+    theirs = given.a_credential(services, organisation, labels={"team": "payments"})[0].id
+    others = given.a_credential(services, organisation, labels={"team": "tickets"})[0].id
+
+    looked = look(administrator, url, label=" team=payments", reason="HR-2041")
+    assert (str(theirs) in looked.text, str(others) in looked.text) == (True, False)
+    assert "Because: owner left, “<bdi>HR-2041</bdi>”" in looked.text
+    started = administrator.send(f"{url}/bulk-revocations/new", hidden_of(looked))
+    assert "label team=payments" in administrator.read(started.headers["Location"]).text
+    for wrong in ("team", "=payments"):
+        refused = look(administrator, url, label=wrong)
+        assert (refused.status_code, 'id="label-error"' in refused.text) == (422, True)
+        assert f'value="{wrong}"' in refused.text
 
 
 def test_what_changed_since_the_dry_run_is_shown_anew_and_not_revoked(

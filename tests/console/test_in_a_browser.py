@@ -538,6 +538,7 @@ def every_page(desk: Desk) -> Iterator[str]:
     desk.credential(kind=Kind.CHANNEL_LOGIN, channel=Channel.FTP, login=f"acme-{desk.organisation}")
     yield desk.url
     yield f"{desk.url}/settings"
+    yield f"{desk.url}/you"
     yield desk.partner_api
     yield f"{desk.url}/credentials"
     yield f"{desk.url}/credentials?q=nothing-like-this"

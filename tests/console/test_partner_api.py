@@ -38,5 +38,5 @@ def test_s0_08_success_shows_client_id_and_secret_once(
     found = re.search(r"kl_oauth_live_\w+|kl_\w+_live_\w+", made.text)
     assert found is not None
     listed = administrator.read(partner_api)
-    assert "dev@<wbr>example.com" in listed.text
+    assert "dev@<wbr>example<wbr>.com" in listed.text
     assert found[0] not in listed.text

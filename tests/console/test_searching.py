@@ -93,6 +93,24 @@ def test_many_are_a_list_away(administrator: Reader, services: Services, organis
     assert "as far as you may see them" in administrator.read(f"{url}/search").text
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("credentials?q=" + "x" * 201, "Search: Type 200 characters at most."),
+        ("credentials?status=gone", "Status: Choose one of these."),
+        ("credentials?account=acme", "Account: Type an id as it is shown here, such as"),
+        ("credentials?limit=many", "Limit: Type a whole number."),
+        ("activity?topic=gone", "Topic: Choose one of these."),
+        ("activity?since=someday", "Choose a date and a time."),
+    ],
+)
+def test_what_a_list_cannot_be_asked_is_said_in_words_for_people(
+    administrator: Reader, url: str, asked: str, told: str
+) -> None:
+    answer = administrator.read(f"{url}/{asked}")
+    assert (answer.status_code, told in answer.text) == (422, True)
+
+
 @pytest.mark.parametrize("q", ["x" * 201, "a\0b", "---", "a " * 17])
 def test_what_cannot_be_searched_for_is_said(administrator: Reader, organisation: UUID, url: str, q: str) -> None:
     answer = administrator.client.get(f"{url}/search", query_string={"q": q})
