@@ -11,8 +11,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,6 +40,9 @@ REVOKED_TOKENS_MAX = 1_000  # as many are read at every look; where there are mo
 MARKS_MAX = 100_000  # some twelve megabytes; beyond it all is forgotten and begins anew
 UNKNOWN_MAX = 1_000  # secrets that nobody has: good until anything at all is recorded, so more would hardly serve
 CALLERS_MAX = 1_000  # gateways with their tokens, of which an installation has some dozen
+# Lists of scopes that secrets have in common, such as those of a preset: as many as some hundred catalogues have. Even
+# of five hundred scopes each, no two of them alike, these are some forty megabytes.
+LISTS_MAX = 1_000
 RETRY_SECONDS = 0.5
 
 # Nothing that was looked up before can be about what these begin.
@@ -76,7 +80,8 @@ class _KeptCaller:
 class VerificationCache:
     """Answers as `find_for_verification` does. Build it after a fork; `start` it, and `stop` it.
 
-    `entries_max` bounds how many secrets are kept, some two kilobytes each, and `seconds_max` for how long.
+    `entries_max` bounds how many secrets are kept, some two kilobytes each, and `seconds_max` for how long. Of five
+    hundred scopes each would bring some forty kilobytes, so they are kept once for all secrets that have the same.
     """
 
     def __init__(self, log: EventLog, *, entries_max: int, seconds_max: float) -> None:
@@ -86,6 +91,7 @@ class VerificationCache:
         self._kept: dict[Key, _Kept] = {}
         self._unknown: dict[Key, _Kept] = {}
         self._callers: dict[Sequence[str], _KeptCaller] = {}
+        self._lists: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._mutex = threading.Lock()  # of whoever keeps an answer or marks; reading one takes no lock
         self._marks: dict[int, int] = {}  # by the id's number, which takes a fifth of an id's time to look up
         self._forgotten = 0
@@ -153,7 +159,7 @@ class VerificationCache:
         seen = self._seen
         _, found = find_for_verification(self._log.datastore, (), digests, None)
         if found:
-            self._keep_candidates(key, _Kept(found, tuple(_numbers(found)), seen, now))
+            self._keep_candidates(key, _Kept(self._slim(found), tuple(_numbers(found)), seen, now))
         return found
 
     def find_client(self, public_id: str, jti: str, kid: str) -> Sequence[Candidate]:
@@ -174,7 +180,7 @@ class VerificationCache:
         seen = self._seen
         found = find_client(self._log.datastore, public_id, jti, kid)
         if found:  # nothing is what a revoked token gives too, and another token of the client is good
-            self._keep_candidates(key, _Kept(found, (SIGNING_KEY_ID.int, *_numbers(found)), seen, now))
+            self._keep_candidates(key, _Kept(self._slim(found), (SIGNING_KEY_ID.int, *_numbers(found)), seen, now))
         return found
 
     def _kept_caller(self, digests: Sequence[str], now: float) -> Caller | None:
@@ -212,9 +218,9 @@ class VerificationCache:
         position: int,
         now: float,
     ) -> None:
+        kept = _Kept(self._slim(candidates), tuple(_numbers(candidates)), position, now)
         with self._mutex:
             _put(self._callers, caller_digests, _KeptCaller(caller, position, now), CALLERS_MAX)
-            kept = _Kept(candidates, tuple(_numbers(candidates)), position, now)
             if candidates:
                 _put(self._kept, key, kept, self._entries_max)
             else:  # in a place of their own, so that whoever guesses drives out nothing that is in use
@@ -223,6 +229,27 @@ class VerificationCache:
     def _keep_candidates(self, key: Key, kept: _Kept) -> None:
         with self._mutex:
             _put(self._kept, key, kept, self._entries_max)
+
+    def _slim(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The same, with the lists of scopes that are kept for others already."""
+        return [
+            replace(
+                c,
+                scopes=self._shared(c.scopes),
+                retired=self._shared(c.retired),
+                connected=c.connected and {intern(api): self._shared(tuple(of)) for api, of in c.connected.items()},
+            )
+            for c in candidates
+        ]
+
+    def _shared(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        known = self._lists.get(scopes)
+        if known is None:
+            known = tuple(intern(scope) for scope in scopes)
+            if len(self._lists) >= LISTS_MAX:
+                self._lists.clear()  # what is in use stays with those who have it
+            self._lists[known] = known
+        return known
 
     # --- following the log -------------------------------------------------------------------------------------------
 

@@ -366,3 +366,16 @@ def test_no_more_tokens_are_remembered_than_the_bound(
     for _ in range(4):
         assert tokens.find(holder.token(), datetime.now(UTC)) is not None
     assert len(tokens._signed) == 2
+
+
+def test_a_token_of_very_many_scopes_is_good_and_not_remembered(
+    services: Services, organisation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(services)
+    tokens = app.extensions["keyledger"].tokens
+    holder = a_client(app.test_client(), services, organisation)
+    long = holder.token()
+    monkeypatch.setattr(access_tokens, "REMEMBERED_CHARS_MAX", len(long) - 1)
+    for _ in range(2):
+        assert tokens.find(long, datetime.now(UTC)) is not None
+    assert not tokens._signed

@@ -22,7 +22,7 @@ from ledger.commands import (
     SuspendCredential,
 )
 from ledger.values import Kind, Mode, RevocationReason, Role, Scope, networks
-from ledger.verification import Code, Question, decide
+from ledger.verification import Candidate, Code, Question, decide
 from projections import verification_cache
 from projections.verification_cache import CONFIRMED_SECONDS_MAX, GATHER_SECONDS, VerificationCache
 from tests import given
@@ -103,6 +103,40 @@ def gateway(services: Services, cache: VerificationCache) -> Gateway:
 
 
 @pytest.mark.usefixtures("confirmed")
+def test_secrets_that_have_the_same_scopes_share_one_list_of_them(
+    services: Services, cache: VerificationCache, organisation: UUID
+) -> None:
+    """So memory does not grow with how many scopes a catalogue has: five hundred texts are forty kilobytes."""
+    modes = list(Mode)
+    given.a_catalogue(services, organisation, {"order:edit": modes, "order:view": modes}, {"orders": ["order:view"]})
+    application = given.an_application(services, organisation, "orders")
+    scopes = (Scope("order:edit"), Scope("order:view"))
+    gateway = Gateway(services, cache)
+
+    def kept(**changes: object) -> Candidate:
+        secret = given.a_credential(services, organisation, scopes=scopes, **changes)[1]
+        gateway.warmed(secret)
+        (found,) = cache.find(gateway.token, services.keyring.digests.candidates(secret), None)[1]
+        return found
+
+    one, another, third = kept(), kept(), kept(application_id=application)
+    assert one.scopes == scopes
+    assert one.scopes is another.scopes is third.scopes
+    assert (one.connected, third.connected) == (None, {"orders": ("order:view",)})
+
+
+def test_no_more_lists_are_shared_than_the_bound(
+    services: Services, cache: VerificationCache, organisation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification_cache, "LISTS_MAX", 2)
+    gateway = Gateway(services, cache)
+    for number in range(5):
+        _, secret = given.a_credential(services, organisation, scopes=(Scope(f"thing_{number}:view"),))
+        gateway.warmed(secret)
+        assert gateway.code(secret, f"thing_{number}:view") is Code.VALID
+        assert len(cache._lists) <= 2
+
+
 def test_what_was_asked_before_is_answered_from_memory_and_is_the_same(
     services: Services, organisation: UUID, gateway: Gateway
 ) -> None:
