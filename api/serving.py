@@ -67,6 +67,8 @@ HEADER_BYTES_MAX = 65_536
 HEADER_MILLISECONDS_MAX = 10_000
 # Workers finish what they took: a commit and the search for its outcome, bounded by the statements' timeouts.
 STOP_SECONDS_MAX = 40
+# A worker that was told to stop and did not is told again after that long.
+REMIND_SECONDS = 1.0
 # A short command may hold the embedded PostgreSQL; workers of a killed server may hold the port.
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
@@ -261,10 +263,41 @@ def _say(*lines: str) -> None:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
+class _LightSleep(threading.Event):
+    """An event for which a thread that handles signals can wait, and miss none of them for longer than a moment."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None:
+            return super().wait(timeout)
+        while not super().wait(REMIND_SECONDS):
+            pass
+        return True
+
+
 class _Server(Server):  # type: ignore[misc, valid-type]  # a name that granian chooses at run time
     """granian, whose workers do not see Ctrl-C: the terminal sends it to all of them, and this process alone decides
     in which order they end.
+
+    Python handles a signal between two of its steps. One that comes after the last step before a thread falls asleep
+    does not wake it: such a sleep ends by itself here, and where it is a worker's, by being told again.
     """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.main_loop_interrupt = _LightSleep()
+
+    def _stop_workers(self) -> None:
+        ended = threading.Event()
+        threading.Thread(target=self._remind_workers, args=(ended,), daemon=True).start()
+        try:
+            super()._stop_workers()
+        finally:
+            ended.set()
+
+    def _remind_workers(self, ended: threading.Event) -> None:
+        while not ended.wait(REMIND_SECONDS):
+            for worker in list(self.wrks):
+                worker.terminate()
 
     def _spawn_workers(self, *args: Any, **more: Any) -> None:
         with interrupts_held():

@@ -32,6 +32,13 @@ hypothesis_settings.load_profile("keyledger")
 MASTER_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Leave how the run ended: `.ci/run` looks again at what failed in a whole run only."""
+    cache = getattr(session.config, "cache", None)  # none with -p no:cacheprovider
+    if cache is not None and not hasattr(session.config, "workerinput"):
+        cache.set("keyledger/exit_status", int(exitstatus))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The conninfo of a real PostgreSQL: the one TEST_DATABASE_URL names, or an embedded one."""
