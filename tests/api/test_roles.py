@@ -326,6 +326,7 @@ def expected(operation: Operation, role: Role, *, scope: str, production: bool, 
     return 403 if takes_the_grant and not production else None
 
 
+@pytest.mark.timeout(900)  # each of some five hundred questions is asked about a new organisation
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("scope", ["own", "another", "all"])
 def test_each_role_may_do_what_the_table_says(

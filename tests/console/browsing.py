@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from ledger.secret_format import SECRET_PATTERN
 from ledger.values import Kind, Role
@@ -130,6 +130,20 @@ def at_a_desk(
     yield Desk(page, installation, organisation)
     context.close()
     assert complaints == []
+
+
+def copy(dialog: Locator, name: str) -> str:
+    """Press the button that copies a value, which says that it has, if only for two seconds: what is there to paste."""
+    page, button = dialog.page, dialog.get_by_role("button", name=f"Copy {name}")
+    button.evaluate(
+        "button => { window.said = ''; new MutationObserver(() => { window.said ||= button.innerText; })"
+        ".observe(button, {subtree: true, childList: true}); }"
+    )
+    button.click()
+    page.wait_for_function("window.said")
+    assert "Copied" in page.evaluate("window.said")
+    pasted: str = page.evaluate("navigator.clipboard.readText()")
+    return pasted
 
 
 def press_escape_again_and_again(page: Page) -> None:

@@ -16,15 +16,17 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.attempts import FailedAttempts
+from api.console import forms
 from api.wiring import Services
 from ledger.values import Role
 from projections.runner import Projector
 from tests import given
-from tests.api.conftest import organisation, projector
+from tests.api.conftest import organisation
 from tests.console.browsing import PHONE, Desk, at_a_desk, chromium
 from tests.running.doors import Installation, an_installation
+from tests.waiting import SECONDS_MAX
 
-__all__ = ["organisation", "projector"]
+__all__ = ["organisation"]
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -92,6 +94,16 @@ def sign_in(app: Flask, services: Services) -> SignIn:
 def administrator(sign_in: SignIn) -> Reader:
     """An administrator of everything, signed in."""
     return sign_in(Role.ADMINISTRATOR)
+
+
+@pytest.fixture
+def projector(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projector]:
+    """Keeps the lists up with the log. A form waits for it as long as it takes: lists are read next."""
+    monkeypatch.setattr(forms, "AT_LEAST_SECONDS_MAX", SECONDS_MAX)
+    running = Projector(services.log)
+    running.start()
+    yield running
+    running.stop()
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------

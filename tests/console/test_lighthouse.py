@@ -18,9 +18,10 @@ from tests.running.doors import Installation, an_installation
 from tests.waiting import until_caught_up
 
 LEAST = {"accessibility": 100, "best-practices": 100, "performance": 95}  # in percent
-# On a busy machine a trace now and then lacks the start of the page load (NO_NAVSTART): Lighthouse then rates nothing,
-# and asks to be run again. And what others take of the machine meanwhile is taken from the performance, never added to
-# it, nor from anything else: of a few runs the best tells of the page.
+# On a busy machine a run now and then ends without rating anything: a trace lacks the start of the page load
+# (NO_NAVSTART), nothing was painted in time (NO_FCP), the browser did not start. What is broken is so in each run. And
+# what others take of the machine meanwhile is taken from the performance, never added to it, nor from anything else: of
+# a few runs the best tells of the page.
 RUNS_MAX, RUN_SECONDS_MAX = 3, 100
 PAGES = ("sign-in", "overview", "dashboard", "credentials", "credential", "activity", "apps", "accounts", "search")
 
@@ -76,18 +77,22 @@ def test_lighthouse_finds_nothing_to_better(addresses: dict[str, tuple[str, str]
     if cookie:
         command.append(f"--extra-headers={json.dumps({'Cookie': cookie})}")
     environment = {**os.environ, "CHROME_PATH": program("chromium")}
+    found, told = None, []
     for _ in range(RUNS_MAX):
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, env=environment)
-        if "Please run Lighthouse again" in ran.stderr:
+        try:
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, env=environment
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failed:
+            told.append(f"{failed}: {failed.stderr!s}")
             continue
-        assert ran.returncode == 0, ran.stderr
         found = json.loads(report.read_text())
         assert found["finalDisplayedUrl"] == address
         scores = {name: round(category["score"] * 100) for name, category in found["categories"].items()}
         below = {name for name, least in LEAST.items() if scores[name] < least}
         if below != {"performance"}:
             break
-    assert ran.returncode == 0, ran.stderr
+    assert found is not None, told
     assert not below, (scores, list(_lost(found)))
 
 

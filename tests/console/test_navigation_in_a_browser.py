@@ -83,7 +83,7 @@ def test_what_is_typed_into_the_box_is_found_while_typing(desk: Desk) -> None:
     page.get_by_label("Find anything").fill("nigh")
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name="Credentials").get_by_role("link")).to_have_text("Night files")
-    assert page.url.endswith("/search?q=nigh")
+    expect(page).to_have_url(re.compile(r"/search\?q=nigh$"))
     expect(page.get_by_label("Find anything")).to_have_value("nigh")
     page.get_by_label("Find anything").fill("nobody")
     expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()

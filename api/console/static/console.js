@@ -187,6 +187,11 @@
     setTimeout(() => { words.textContent = "Copy"; }, 2000);
   };
 
+  // The answer to a form can come between the two clicks of a double click: the second one is not meant for what it finds.
+  document.addEventListener("click", (event) => {
+    if (event.detail > 1 && event.target.closest?.("[data-shows-secret] form")) event.preventDefault();
+  });
+
   // Nobody leaves a secret that was not stored without being asked.
   let stored = false;
   document.addEventListener("submit", (event) => { stored ||= event.target.closest("[data-shows-secret]") !== null; });
@@ -217,10 +222,11 @@
     if (event.detail.verb !== "get") return;
     for (const [name, value] of [...event.detail.formData]) if (value === "") event.detail.formData.delete(name, value);
   });
-  // What is fetched as a file leaves the page as it is: a moment later it looks at how far that has come.
+  // What is fetched as a file leaves the page as it is: a moment later it looks at how far that has come, and again where
+  // a busy service had not begun by then.
   document.addEventListener("click", (event) => {
     if (!event.target.closest?.("a[data-fetches]")) return;
-    setTimeout(() => document.body.dispatchEvent(new Event("fetching")), 1500);
+    for (const wait of [1_500, 5_000, 15_000]) setTimeout(() => document.body.dispatchEvent(new Event("fetching")), wait);
   });
 
   // Who typed has lost nothing by it. What looked by itself has stopped, and is left to the reader.
