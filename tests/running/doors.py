@@ -131,6 +131,8 @@ class Wire:
 
     def close(self) -> None:
         """Accept no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or whoever waits for a connection goes on to listen
         self._listener.close()
 
 
