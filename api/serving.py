@@ -67,6 +67,7 @@ HEADER_BYTES_MAX = 65_536
 HEADER_MILLISECONDS_MAX = 10_000
 # Workers finish what they took: a commit and the search for its outcome, bounded by the statements' timeouts.
 STOP_SECONDS_MAX = 40
+ASK_AGAIN_SECONDS = 2.0
 # A short command may hold the embedded PostgreSQL; workers of a killed server may hold the port.
 HANDOVER_SECONDS_MAX = 5.0
 # Connections of an embedded PostgreSQL beyond those of our pools: commands, psql, its own reserve.
@@ -274,6 +275,25 @@ class _Server(Server):  # type: ignore[misc, valid-type]  # a name that granian 
     def _respawn_workers(self, *args: Any, **more: Any) -> None:
         with interrupts_held():
             super()._respawn_workers(*args, **more)
+
+    def _stop_workers(self) -> None:
+        """As usual, and ask again those that have not ended: Python does not heed a signal that comes as its main
+        thread begins to wait, which a worker's does when it begins to answer, before it gets another one.
+        """
+        workers, ended = list(self.wrks), threading.Event()
+
+        def ask_again() -> None:
+            while not ended.wait(ASK_AGAIN_SECONDS):
+                for worker in workers:
+                    worker.terminate()
+
+        asking = threading.Thread(target=ask_again, name="ask workers again", daemon=True)
+        asking.start()
+        try:
+            super()._stop_workers()
+        finally:
+            ended.set()
+            asking.join()
 
 
 def _run_server(settings: Settings, address: str) -> None:

@@ -170,6 +170,37 @@ def test_it_serves_until_a_signal_and_leaves_nothing_running(
         assert again.connect_ex(("127.0.0.1", installation.port)) != 0
 
 
+# Each process misses the first SIGTERM that it gets, as one may that comes when its main thread begins to wait.
+HARD_OF_HEARING = """
+import signal
+
+heed = signal.signal
+
+
+def miss_the_first(number, handler):
+    missed = []
+
+    def heard(*told):
+        return handler(*told) if missed else missed.append(told)
+
+    return heed(number, heard if number == signal.SIGTERM and callable(handler) else handler)
+
+
+signal.signal = miss_the_first
+"""
+
+
+def test_a_worker_that_missed_that_it_is_to_end_is_asked_again(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HARD_OF_HEARING)
+    before = os.environ.get("PYTHONPATH")
+    server = installation.serve(PYTHONPATH=os.pathsep.join([str(tmp_path), *([before] if before else [])]))
+    installation.await_url()
+    server.send_signal(signal.SIGINT)
+    server.wait(STOP_SECONDS_MAX)
+    complained = installation.complained()
+    assert "Killing" not in complained, complained
+
+
 def test_connections_that_are_kept_hold_nobody_up(installation: Installation) -> None:
     installation.serve()
     installation.await_url()
