@@ -75,7 +75,8 @@ HANDOVER_SECONDS_MAX = 5.0
 SPARE_CONNECTIONS = 30
 # A process's group commit, the projector's views, sealer, attestation, sweeper, counter and webhooks.
 CONNECTIONS_BESIDE_POOL = 9
-READY_SECONDS_MAX = 60.0  # after that whoever waits for the URL has read the log
+READY_SECONDS_MAX = 600.0  # after that whoever waits for the URL has read the log; a busy machine may take minutes
+ANSWER_SECONDS_MAX = 60.0
 
 
 def serve(settings: Settings) -> None:
@@ -244,7 +245,7 @@ def _announce(settings: Settings, address: str) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         try:
-            connection = http.client.HTTPConnection(reachable, settings.port, timeout=READY_SECONDS_MAX)
+            connection = http.client.HTTPConnection(reachable, settings.port, timeout=ANSWER_SECONDS_MAX)
             connection.request("GET", "/healthz", headers={"Connection": "close"})
             connection.getresponse().read()
             connection.close()

@@ -90,6 +90,8 @@ class Misbehaving:
     def close(self) -> None:
         """Whoever hangs lets go."""
         self.over.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or whoever waits for a connection goes on to listen
         self._listener.close()
 
     def _accept(self) -> None:

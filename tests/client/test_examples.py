@@ -3,7 +3,6 @@
 import asyncio
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from tests import given
 from tests.client.asking import PATIENT
 from tests.client.misbehaving import Misbehaving, answers
 from tests.ports import free_port
-from tests.running.doors import EXAMPLES, ROOT, SECONDS_MAX, Installation, basic, running, soon
+from tests.running.doors import EXAMPLES, GRANIAN, ROOT, SECONDS_MAX, Installation, basic, running, soon
 
 VIEW, EDIT = Scope("customer:view"), Scope("customer:edit")
 CHALLENGE = 'Bearer realm="api", Basic realm="api", charset="UTF-8"'
@@ -78,7 +77,7 @@ def a_service(
         "KEYLEDGER_GATEWAY_TOKEN_FILE": str(token_file),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "clients/python/src"), str(directory)]),
     }
-    command = [sys.executable, "-m", "granian", "--interface", INTERFACES[name], "--port", str(port), target]
+    command = [*GRANIAN, "--interface", INTERFACES[name], "--port", str(port), target]
     with running(command, port, environment, cwd=EXAMPLES / name, output=log):
         yield Guarded(f"http://127.0.0.1:{port}", behind, log)
 

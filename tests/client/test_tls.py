@@ -14,6 +14,8 @@ from tests.client.misbehaving import Misbehaving, valid
 from tests.running.doors import certify
 from tests.waiting import until
 
+LATE_SECONDS = 15.0  # what heeds its deadline is done long before, on a busy machine too
+
 both = pytest.mark.parametrize("ask", [by_thread, by_task])
 
 
@@ -58,7 +60,7 @@ def test_the_deadline_holds_over_tls(secure: Misbehaving, certificate: Path, ask
     with pytest.raises(DeadlineExceeded):
         ask(secure.url, timeout=2, ssl_context=ssl.create_default_context(cafile=certificate))
 
-    assert time.monotonic() - started < 5  # without a deadline it would go on for ever
+    assert time.monotonic() - started < LATE_SECONDS  # without a deadline it would go on for ever
 
 
 @both
@@ -70,6 +72,6 @@ def test_a_server_that_accepts_and_stays_silent_before_tls_is_left_within_the_de
     with pytest.raises(Unavailable):
         ask(server.url.replace("http:", "https:"), timeout=2)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < LATE_SECONDS
     until(lambda: server.connections >= 3)  # it notices them in a thread of its own
     assert server.connections == 3  # each try to connect has its share of the time

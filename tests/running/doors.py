@@ -39,6 +39,8 @@ EXAMPLES = ROOT / "examples"
 SECONDS_MAX = 30.0
 START_SECONDS_MAX = 60.0  # a program in Python takes two to import what it needs; the machine may be busy
 STOP_SECONDS_MAX = 60.0  # workers may take forty to finish what they took
+# A worker that is told to end as it begins to answer may miss it (see `api/serving.py`); here it has no more to do.
+GRANIAN = (sys.executable, "-m", "granian", "--workers-kill-timeout", "10")
 
 
 class _Service(BaseHTTPRequestHandler):
@@ -133,6 +135,8 @@ class Wire:
 
     def close(self) -> None:
         """Accept no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or whoever waits for a connection goes on to listen
         self._listener.close()
 
 
@@ -219,7 +223,7 @@ def _api(settings: Settings) -> Iterator[int]:
         "KEYLEDGER_MASTER_KEY": settings.master_key,
         "KEYLEDGER_LOG_LEVEL": "ERROR",
     }
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--no-access-log"]
+    command = [*GRANIAN, "--interface", "wsgi", "--port", str(port), "--no-access-log"]
     command += ["--workers", "1", "--blocking-threads", "4", "--log-level", "error", "--factory", "api.wsgi:build"]
     with running(command, port, environment, cwd=ROOT):
         yield port

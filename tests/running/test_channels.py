@@ -42,6 +42,7 @@ from tests.ports import free_port
 from tests.programs import program, root
 from tests.running.doors import (
     EXAMPLES,
+    GRANIAN,
     SECONDS_MAX,
     Installation,
     ask,
@@ -239,7 +240,7 @@ def a_web_service(installation: Installation, directory: Path) -> Iterator[WebSe
     """The service, from when it listens."""
     certificate, key, port = directory / "certificate.pem", directory / "key.pem", free_port()
     certify(certificate, key)
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--log-level", "error"]
+    command = [*GRANIAN, "--interface", "wsgi", "--port", str(port), "--log-level", "error"]
     command += ["--ssl-certificate", str(certificate), "--ssl-keyfile", str(key), "soap:application"]
     with running(command, port, environment(installation, directory), cwd=EXAMPLES):
         yield WebService(f"https://127.0.0.1:{port}/", certificate)

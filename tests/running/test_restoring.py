@@ -10,7 +10,7 @@ from tests.running.test_serve import STOP_SECONDS_MAX, Installation, the_token
 from tests.running.test_serve import installation as installation
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 EMAIL = "grace.hopper@navy.example"
 
