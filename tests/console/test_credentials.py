@@ -194,6 +194,20 @@ def test_regenerating_shows_a_new_secret_once_and_keeps_the_old_one_for_the_over
     assert administrator.fill_in(f"{credential}/end-overlap").status_code == 409
 
 
+def test_a_label_does_not_pass_for_a_fact_of_the_ledger(
+    services: Services, administrator: Reader, organisation: UUID, credentials: str
+) -> None:
+    labels = {"Status": "Active", "Rotation due": "never"}
+    made = given.a_credential(services, organisation, labels=labels)[0].id
+
+    page = administrator.read(f"{credentials}/{made}").text
+
+    facts = page[page.index('id="section-about"') : page.index('id="section-secrets"')]
+    names = re.findall(r"<dt>(.*?)</dt>", facts)
+    assert (names.count("Labels"), len(set(names))) == (1, len(names))
+    assert "<bdi>Rotation due</bdi>: <bdi>never</bdi>" in facts
+
+
 def test_while_two_secrets_are_good_a_rotation_offers_only_to_end_both(administrator: Reader, credential: str) -> None:
     assert "Both good for a week" in administrator.read(f"{credential}/rotate").text
     administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
