@@ -233,6 +233,17 @@ def test_secrets_that_ended_are_folded_away_from_those_that_are_good(
     assert ("Good until" in ended, "Ended" in ended, "Never used" in ended) == (False, True, True)
 
 
+def test_of_a_revoked_credential_no_secret_is_called_good(administrator: Reader, credential: str) -> None:
+    administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
+    administrator.fill_in(f"{credential}/revoke", grace_seconds="0", revocation_reason="compromised")
+
+    page = administrator.read(credential).text
+    panel = page[page.index('id="section-secrets"') : page.index('id="section-allowlist"')]
+    assert "None is good any more: the credential is revoked." in panel
+    assert re.findall(r"Version (\d)", panel) == ["2", "1"]
+    assert ("Good until" in panel, "Not used yet" in panel) == (False, False)
+
+
 def test_an_event_of_the_history_tells_only_of_the_secrets_that_it_changed(
     services: Services, administrator: Reader, credential: str
 ) -> None:
