@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request
 
 from api import credential_commands, documents, granting, moments, outgoing
 from api.accounts import existing as existing_account
+from api.applications import existing as existing_application
 from api.auditing import shows
 from api.auth import READS_HISTORY, WRITES_CREDENTIALS, allow, caller, sees_hints
 from api.commanding import Commands
@@ -165,6 +166,7 @@ def detail(organisation_id: UUID, credential_id: UUID) -> str:
         credential=credential,
         secrets=_secrets(credential["secrets"]),
         account=documents.account(existing_account(organisation_id, row["account_id"])) if row["account_id"] else None,
+        application=_application(organisation_id, row["application_id"]),
         effective=granting.effective_scopes(services(), row),
         superseded_by=list_successors(services().store, organisation_id, credential_id),
         timeline=timeline,
@@ -172,6 +174,10 @@ def detail(organisation_id: UUID, credential_id: UUID) -> str:
         overdue=_overdue(row),
         now=now(),
     )
+
+
+def _application(organisation_id: UUID, application_id: UUID | None) -> documents.Document | None:
+    return documents.application(existing_application(organisation_id, application_id)) if application_id else None
 
 
 ENDED_SECRETS_MAX = 50  # on a page: more than ten years of them, where rotation is due every 90 days

@@ -162,6 +162,20 @@ def hidden_of_stored(page: TestResponse) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
 
 
+def test_a_keys_own_page_names_its_app_and_leads_back_to_the_access_keys(
+    services: Services, administrator: Reader, organisation: UUID, apps: str
+) -> None:
+    app = given.an_application(services, organisation, "orders")
+    key = a_key(services, organisation, app, name="Nightly")
+
+    page = administrator.read(f"/console/organisations/{organisation}/credentials/{key}").text
+
+    crumbs = page[page.index('aria-label="Breadcrumb"') : page.index("<h1>")]
+    assert re.findall(r'href="([^"]+)"', crumbs) == [apps, f"{apps}/{app}", f"{apps}/{app}/keys"]
+    assert "<bdi>Ledger sync</bdi>" in crumbs
+    assert f'<dt>App</dt><dd><a href="{apps}/{app}"><bdi>Ledger sync</bdi></a></dd>' in page
+
+
 def test_s4_04_a_grid_of_cards_with_title_and_description(administrator: Reader, apps: str) -> None:
     assert "No apps yet" in administrator.read(apps).text
     new_app(administrator, apps)

@@ -194,6 +194,20 @@ def test_regenerating_shows_a_new_secret_once_and_keeps_the_old_one_for_the_over
     assert administrator.fill_in(f"{credential}/end-overlap").status_code == 409
 
 
+def test_a_label_does_not_pass_for_a_fact_of_the_ledger(
+    services: Services, administrator: Reader, organisation: UUID, credentials: str
+) -> None:
+    labels = {"Status": "Active", "Rotation due": "never"}
+    made = given.a_credential(services, organisation, labels=labels)[0].id
+
+    page = administrator.read(f"{credentials}/{made}").text
+
+    facts = page[page.index('id="section-about"') : page.index('id="section-secrets"')]
+    names = re.findall(r"<dt>(.*?)</dt>", facts)
+    assert (names.count("Labels"), len(set(names))) == (1, len(names))
+    assert "<bdi>Rotation due</bdi>: <bdi>never</bdi>" in facts
+
+
 def test_while_two_secrets_are_good_a_rotation_offers_only_to_end_both(administrator: Reader, credential: str) -> None:
     assert "Both good for a week" in administrator.read(f"{credential}/rotate").text
     administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
@@ -217,6 +231,17 @@ def test_secrets_that_ended_are_folded_away_from_those_that_are_good(
     assert ("Good until" in good, "Ended" in good) == (True, False)
     assert re.findall(r"Version (\d)", ended) == ["1"]
     assert ("Good until" in ended, "Ended" in ended, "Never used" in ended) == (False, True, True)
+
+
+def test_of_a_revoked_credential_no_secret_is_called_good(administrator: Reader, credential: str) -> None:
+    administrator.fill_in(f"{credential}/rotate", overlap_seconds="3600")
+    administrator.fill_in(f"{credential}/revoke", grace_seconds="0", revocation_reason="compromised")
+
+    page = administrator.read(credential).text
+    panel = page[page.index('id="section-secrets"') : page.index('id="section-allowlist"')]
+    assert "None is good any more: the credential is revoked." in panel
+    assert re.findall(r"Version (\d)", panel) == ["2", "1"]
+    assert ("Good until" in panel, "Not used yet" in panel) == (False, False)
 
 
 def test_an_event_of_the_history_tells_only_of_the_secrets_that_it_changed(
