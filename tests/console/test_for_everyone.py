@@ -686,7 +686,7 @@ def test_verifications_are_counted_by_answer(
 
     assert "<title>Valid: 40</title>" in page
     assert "<title>Expired: 2</title>" in page
-    assert re.findall(r'<text class="begin" x="0" y="(\d+)">(\w+)<', page) == [("16", "Valid"), ("56", "Expired")]
+    assert re.findall(r'<text class="begin" x="0" y="(\d+)">(\w+)<', page) == [("22", "Valid"), ("70", "Expired")]
 
 
 def test_a_list_that_is_refused_stays_and_says_why(
