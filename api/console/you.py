@@ -3,7 +3,7 @@
 from flask import Blueprint
 
 from api import documents, operator_commands
-from api.auth import caller
+from api.auth import caller, sees_hints_of_tokens
 from api.console.operators import ROLES
 from api.console.organisations import names_of_organisations
 from api.console.rendering import render
@@ -17,6 +17,7 @@ def page(**_: object) -> str:
     """What you may do here, and your own token, which everyone may rotate."""
     found = caller()
     you = documents.operator(operator_commands.seen(found.operator_id))
+    sees_hints_of_tokens(you["organisation_id"])
     return render(
         "console/you.html",
         you=you,

@@ -234,14 +234,15 @@ def test_the_activity_that_an_overview_shows_is_noted_for_whoever_sees_it(
     assert [(one["what"], one["roles"], one["via"]) for one in noted] == [(["activity"], ["auditor"], "console")]
 
 
-def test_hints_of_tokens_that_a_list_of_operators_shows_are_noted(
-    services: Services, organisation: UUID, url: str
+@pytest.mark.parametrize("page", ["settings/operators", "you"])
+def test_hints_of_tokens_that_a_page_shows_are_noted(
+    services: Services, organisation: UUID, url: str, page: str
 ) -> None:
     readings = ReadingRecorder(services.store, 60)
     _, token = given.an_operator(services, Role.AUDITOR, organisation_id=organisation)
     reader = Reader(create_app(replace(services, readings=readings)).test_client())
     reader.sign_in(token)
-    assert reader.read(f"{url}/settings/operators").status_code == 200
+    assert reader.read(f"{url}/{page}").status_code == 200
     readings.flush()
     assert [one["what"] for one in list_readings(services.store, organisation).rows] == [["hint"]]
 
