@@ -420,7 +420,7 @@ def test_both_keys_are_published_during_a_rotation_and_tokens_of_both_are_good(
     client: FlaskClient, services: Services, oauth_client: OAuthClient
 ) -> None:
     old = oauth_client.token()
-    rotate(services, SigningAlgorithm.ES256, timedelta(hours=1), ago=timedelta(seconds=CACHED_SECONDS))
+    rotate(services, SigningAlgorithm.ES256, timedelta(hours=1), ago=timedelta(seconds=CACHED_SECONDS + 1))
     assert published(client) == ["ES256", "EdDSA"]
     new = new_process(services, oauth_client).token()
     assert read(client, new).header["alg"] == "ES256"

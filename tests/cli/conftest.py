@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,6 +13,11 @@ from click.testing import CliRunner
 from api.cli import main
 from ledger.settings import PREFIX, Settings
 from tests.conftest import MASTER_KEY
+
+
+def now() -> str:
+    """This moment, as commands take times."""
+    return datetime.now(UTC).isoformat()
 
 
 @dataclass(frozen=True, slots=True)

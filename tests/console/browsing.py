@@ -17,7 +17,7 @@ from projections.credential_status import find_credential
 from tests import given
 from tests.programs import program
 from tests.running.doors import Installation
-from tests.waiting import until_caught_up
+from tests.waiting import until, until_caught_up
 
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 320, "height": 700}
 # A zone and a language of their own, so that what a reader sees does not depend on the machine.
@@ -140,8 +140,7 @@ def copy(dialog: Locator, name: str) -> str:
         ".observe(button, {subtree: true, childList: true}); }"
     )
     button.click()
-    page.wait_for_function("window.said")
-    assert "Copied" in page.evaluate("window.said")
+    assert "Copied" in until(lambda: str(page.evaluate("window.said")))  # the page lets nobody wait in it for a text
     pasted: str = page.evaluate("navigator.clipboard.readText()")
     return pasted
 
