@@ -76,7 +76,7 @@ SPARE_CONNECTIONS = 30
 # A process's group commit, the projector's views, sealer, attestation, sweeper, counter and webhooks.
 CONNECTIONS_BESIDE_POOL = 9
 READY_SECONDS_MAX = 600.0  # after that whoever waits for the URL has read the log; a busy machine may take minutes
-ANSWER_SECONDS_MAX = 60.0
+ANSWER_SECONDS_MAX = 60.0  # of one look whether it answers; where that was lost, the next one asks anew
 
 
 def serve(settings: Settings) -> None:
