@@ -72,3 +72,38 @@ def test_a_worker_that_missed_a_signal_is_told_again_and_ends_by_itself(tmp_path
         told, _ = server.communicate(timeout=2 * SECONDS_MAX)
     assert "Stopped worker-1" in told
     assert "Killing" not in told
+
+
+# A signal that another thread gets leaves the main one asleep, as one does that comes just before it falls asleep.
+ASLEEP = """
+import signal
+import threading
+import time
+
+from api.serving import _LightSleep
+
+event = _LightSleep()
+signal.signal(signal.SIGTERM, lambda *about: event.set())
+
+
+def signalled():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Event().wait()
+
+
+threading.Thread(target=signalled, daemon=True).start()
+print(event.wait())
+"""
+
+
+def test_the_first_process_misses_no_signal_in_its_sleep() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", ASLEEP],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.stdout.strip() == "True"
