@@ -2,7 +2,7 @@
 each may do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -140,7 +140,7 @@ def rotate_token(organisation_id: UUID | None, operator_id: UUID) -> Response | 
         return Form.with_typed(overlap_seconds=DAY)
 
     template = "console/operators/rotate_token.html"
-    return _change(organisation_id, operator_id, template, begin, act, overlaps=overlaps)
+    return _change(organisation_id, operator_id, template, begin, act, overlaps=_overlaps)
 
 
 @_page("/<uuid:operator_id>/end-overlap", "GET", "POST")
@@ -201,6 +201,11 @@ def _show_token(carried: Any, form: Form, organisation_id: UUID | None, heading:
 
 def _back(organisation_id: UUID | None, done: str) -> Response:
     return go_to(_back_to(), organisation_id=organisation_id, done=done)
+
+
+def _overlaps(tokens: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
+    """What `overlaps` offers, said of tokens."""
+    return {seconds: title.replace("secret", "token") for seconds, title in overlaps(tokens).items()}
 
 
 def _back_to() -> str:
